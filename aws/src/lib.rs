@@ -1,0 +1,1 @@
+//! AWS plumbing shared by components: credentials, roles, endpoints, signing, error texts.

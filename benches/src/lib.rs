@@ -1,0 +1,1 @@
+//! Throughput, memory and scale, with the work asserted.

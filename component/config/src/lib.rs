@@ -1,0 +1,1 @@
+//! Config files: the spanned tree, expansion, merging, diagnostics, typed decoding.

@@ -1,0 +1,1 @@
+//! HTTP plumbing shared by components: a client with TLS, proxies and compression; a small server.

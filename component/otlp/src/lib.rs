@@ -1,0 +1,1 @@
+//! What the OTLP exporters share: blocks, splitting, partial success, retryable codes.

@@ -1,0 +1,1 @@
+//! Prometheus' rules: names and units, label sets, exposition formats, remote write messages.

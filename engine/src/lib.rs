@@ -1,0 +1,1 @@
+//! Config to checked graph to running pipelines: lifecycle, delivery, budgets, self-telemetry.

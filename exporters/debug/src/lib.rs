@@ -1,0 +1,1 @@
+//! Prints what passes: counts, points, or only what changed.

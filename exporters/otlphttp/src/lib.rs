@@ -1,0 +1,1 @@
+//! Sends OTLP over HTTP, as protobuf or JSON.

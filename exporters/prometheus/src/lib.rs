@@ -1,0 +1,1 @@
+//! A pull endpoint that shows the last values.

@@ -1,0 +1,1 @@
+//! HTTP basic authentication for exporters.

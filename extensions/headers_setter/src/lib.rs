@@ -1,0 +1,1 @@
+//! Sets headers on outgoing requests.

@@ -1,0 +1,1 @@
+//! Signs requests with AWS Signature Version 4.

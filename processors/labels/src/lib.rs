@@ -1,0 +1,1 @@
+//! Makes metric and label names legal and final, once per shape.

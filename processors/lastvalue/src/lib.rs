@@ -1,0 +1,1 @@
+//! Keeps one value per series: last value wins, never blank, never a lie.

@@ -1,0 +1,1 @@
+//! Polls a DynamoDB table and turns its items into gauges.
