@@ -4,6 +4,7 @@
 mod metric;
 pub mod names;
 pub mod values;
+pub mod wire;
 
 pub use metric::{Buckets, Exemplar, MetricKind, NativeHistogram, ResetHint, Span};
 pub use names::{

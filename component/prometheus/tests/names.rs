@@ -1,5 +1,6 @@
 //! Names as tables: what goes in, what a backend shows. Then the laws that hold for every name.
 //! The rows follow the described rules of the Collector, and the differences that `metric_name` documents.
+#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use steadyline_prometheus::NameKind::{self, Gauge, MonotonicSum, Other};
