@@ -1,1 +1,45 @@
 //! Config files: the spanned tree, expansion, merging, diagnostics, typed decoding.
+//! Knows nothing of components: it turns sources into a tree, and parts of the tree into the types that others define.
+//!
+//! | to | use |
+//! |---|---|
+//! | read sources, merge, set, expand | [`load`], [`Source`], [`Environment`], giving a [`Tree`] |
+//! | walk the tree | [`Node`], [`Kind`], [`Entry`], [`Key`], [`Place`] |
+//! | turn a part of it into a type, all errors at once | [`decode`], [`decode_with`], [`Unsupported`] |
+//! | report | [`Diagnostics`], [`Diagnostic`], [`suggest`] |
+//! | show what was resolved | [`to_yaml`], [`to_json`], [`Redact`] |
+//! | values with a spelling of their own | [`Duration`], [`ByteSize`], [`Secret`], [`ComponentId`] |
+//!
+//! Rules for config types: plain structs with `deny_unknown_fields`, externally tagged or unit enums; never
+//! `flatten`, `untagged` or an internal tag, because these lose the place of an error. A type that accepts two forms
+//! writes its own `Deserialize`. Defaults come from `#[serde(default)]`: an empty body keeps all of them.
+#![forbid(unsafe_code)]
+
+mod decode;
+mod diagnostic;
+mod expand;
+mod load;
+mod merge;
+mod node;
+mod parse;
+mod path;
+mod place;
+mod render;
+mod scalar;
+mod source;
+mod suggest;
+mod types;
+mod write;
+
+pub use decode::{Unsupported, decode, decode_with};
+pub use diagnostic::{Diagnostic, Diagnostics, Note, SecretPaths, Severity};
+pub use load::{Tree, load};
+pub use merge::merge;
+pub use node::{Entry, Key, Kind, Node, Origin, Poison};
+pub use parse::{MAX_ALIASES, MAX_DEPTH, MAX_NODES};
+pub use path::{index as path_index, join as path_join};
+pub use place::{Place, SourceId, SourceMap};
+pub use source::{Environment, MAX_FILE_BYTES, ProcessEnvironment, Source};
+pub use suggest::suggest;
+pub use types::{ByteSize, ComponentId, Duration, InvalidValue, Secret};
+pub use write::{REDACTED, Redact, to_json, to_yaml};
