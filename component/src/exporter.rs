@@ -1,0 +1,288 @@
+//! Exporters. Most are two parts: an encoder (CPU only, makes final compressed wire blocks) and a sender (one attempt
+//! at one block). Queue, retry, order, limits, shutdown and accounting are the engine's. A sink takes batches as they are.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steadyline_config::{ByteSize, Duration as ConfigDuration};
+
+use crate::batch::Batch;
+use crate::check::{CheckRow, IamStatement};
+use crate::delivery::Receipt;
+use crate::tally::Tally;
+use crate::{Host, Permit, StartError};
+
+/// What an exporter's factory gives to the engine.
+pub enum Exporter {
+    /// Wire blocks through a queue.
+    Queued {
+        /// Makes blocks.
+        encoder: Box<dyn Encoder>,
+        /// Sends blocks.
+        sender: Arc<dyn Sender>,
+        /// The keys that all such exporters share.
+        delivery: DeliveryConfig,
+    },
+    /// Batches as they are, without a queue: a pull endpoint, a terminal.
+    Direct(Arc<dyn Sink>),
+}
+
+/// Turns batches into final wire blocks. CPU only.
+pub trait Encoder: Send {
+    /// Encodes a batch into blocks for `shards` shards; a series is always in the same shard for the same count.
+    /// Confirmations ([`steadyline_telemetry::Point::held`]) are not data: count them with [`Tally::dropped`]
+    /// under `confirmation`. Points that cannot be expressed are counted with a reason.
+    fn encode(&mut self, batch: &Batch, shards: u32, encoded: &mut Encoded<'_>);
+}
+
+/// Where an encoder puts blocks and counts what it leaves out.
+#[derive(Debug)]
+pub struct Encoded<'a> {
+    /// The finished blocks, in order.
+    pub blocks: &'a mut Vec<Block>,
+    /// Where dropped, merged and created points are counted.
+    pub tally: &'a Tally,
+}
+
+/// Sends blocks, one attempt at a time.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Prepares what must be ready. Must not need the backend: one that is down is a retry, not a failed start.
+    async fn start(&self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// One attempt. The engine bounds it in time and drops the future when the time is over.
+    async fn send(&self, block: &Block, attempt: &Attempt) -> Outcome;
+
+    /// Two halves of a block that was too large, in order; `None` if it cannot be split (a single series).
+    fn split(&self, _block: &Block) -> Option<(Block, Block)> {
+        None
+    }
+
+    /// The block in the protocol's older form, after [`Outcome::FallBack`].
+    fn recode(&self, _block: &Block) -> Option<Block> {
+        None
+    }
+
+    /// For the log after a final refusal: a series of the block, preferably the one that the backend's words name.
+    fn offending_series(&self, _block: &Block, _words: &str) -> Option<String> {
+        None
+    }
+
+    /// Asks the backend whether it would take data. Online.
+    async fn check(&self) -> Vec<CheckRow> {
+        Vec::new()
+    }
+
+    /// The permissions that sending needs. Offline.
+    fn permissions(&self) -> Vec<IamStatement> {
+        Vec::new()
+    }
+}
+
+/// Takes batches as they are.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Binds what must be bound. An error stops the start of the whole process.
+    async fn start(&self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Takes a batch. Must not wait for anything remote. Counts what it does not show in `tally`.
+    async fn consume(&self, batch: Batch, tally: &Tally);
+
+    /// The process stops; flush and close.
+    async fn shutdown(&self) {}
+}
+
+/// Bytes that go over the wire, with room for their digest: computed at most once however often they are sent.
+#[derive(Debug, Clone, Default)]
+pub struct Payload {
+    bytes: Bytes,
+    sha256: Arc<OnceLock<[u8; 32]>>,
+}
+
+impl Payload {
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The digest, by `compute` the first time.
+    pub fn sha256(&self, compute: impl FnOnce(&[u8]) -> [u8; 32]) -> &[u8; 32] {
+        self.sha256.get_or_init(|| compute(&self.bytes))
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Payload {
+    fn from(bytes: B) -> Self {
+        Payload { bytes: bytes.into(), sha256: Arc::default() }
+    }
+}
+
+/// A finished piece of output: encoded once, compressed, the same bytes at every attempt.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// What goes over the wire.
+    pub payload: Payload,
+    /// Data points, spans or log records in it, as the engine counts them.
+    pub items: u64,
+    /// Which protocol and version the bytes are in; the exporter's own numbering.
+    pub protocol: u16,
+    /// Which shard the block's series belong to.
+    pub shard: u32,
+    /// Bytes before compression.
+    pub uncompressed: u64,
+    /// The earliest and latest sample, nanoseconds since the Unix epoch; (0, 0) if there is none.
+    pub time_range: (u64, u64),
+    /// Who waits for the block; the engine fills it in.
+    pub receipts: Vec<Receipt>,
+    /// The memory budget the block holds; the engine fills it in.
+    pub permit: Option<Permit>,
+}
+
+/// One attempt at a block.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// Counts from 0.
+    pub number: u32,
+}
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The backend has it. `dropped` are items that it said it left out (partial success), with its words.
+    Delivered {
+        /// Items the backend refused, by its own count.
+        dropped: u64,
+        /// The backend's words about them, if any.
+        message: String,
+    },
+    /// Try the same bytes again.
+    Retry {
+        /// A short word for counters: `http_503`, `timeout`, `connect`, `credentials`, ...
+        reason: String,
+        /// The backend's words, or what failed.
+        message: String,
+        /// When the backend wants to be asked again.
+        after: Option<Duration>,
+    },
+    /// The backend says the block is too large: split and try the halves.
+    TooLarge {
+        /// The backend's words.
+        message: String,
+    },
+    /// The backend does not speak this version of the protocol: recode and try again.
+    FallBack {
+        /// The backend's words.
+        message: String,
+    },
+    /// Final: the backend will not take it.
+    Reject {
+        /// A short word for counters: `http_400`, ...
+        reason: String,
+        /// The backend's words.
+        message: String,
+    },
+}
+
+impl Outcome {
+    /// Everything was taken.
+    pub const DELIVERED: Outcome = Outcome::Delivered { dropped: 0, message: String::new() };
+}
+
+/// The keys that every queued exporter shares, by the Collector's names.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryConfig {
+    /// `timeout`: of one attempt.
+    pub timeout: Duration,
+    /// `retry_on_failure`.
+    pub retry: RetryConfig,
+    /// `sending_queue`.
+    pub queue: QueueConfig,
+}
+
+/// How failed attempts are repeated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Whether failed attempts are repeated at all.
+    pub enabled: bool,
+    /// The pause after the first failure.
+    pub initial_interval: ConfigDuration,
+    /// Each pause varies at random by up to this fraction of itself. At most 0.1, so that pauses never shrink.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub randomization_factor: f64,
+    /// Each pause is so many times the one before.
+    #[schemars(range(min = 1.0))]
+    pub multiplier: f64,
+    /// The longest pause.
+    pub max_interval: ConfigDuration,
+    /// A block that is not delivered after so long is dropped and counted; 0 = never given up.
+    pub max_elapsed_time: ConfigDuration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        RetryConfig {
+            enabled: true,
+            initial_interval: Duration::from_millis(50).into(),
+            randomization_factor: 0.1,
+            multiplier: 2.0,
+            max_interval: Duration::from_secs(30).into(),
+            max_elapsed_time: Duration::from_secs(3600).into(),
+        }
+    }
+}
+
+/// The queue in front of an exporter: finished blocks, bounded in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Accepted for the Collector's sake; a queue is always there.
+    pub enabled: bool,
+    /// How many shards send in parallel. A series always stays in its shard, so its samples stay in order.
+    #[schemars(range(min = 1, max = 200))]
+    pub num_consumers: u32,
+    /// The bound, in units of `sizer`.
+    pub queue_size: ByteSize,
+    /// What `queue_size` counts. Only `bytes`: other units do not bound memory.
+    pub sizer: Sizer,
+    /// What happens to a branch of a fan-out that has been full for 5 s while another has room.
+    pub on_full: OnFull,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        QueueConfig {
+            enabled: true,
+            num_consumers: 1,
+            queue_size: ByteSize::mib(64),
+            sizer: Sizer::Bytes,
+            on_full: OnFull::Drop,
+        }
+    }
+}
+
+/// What a queue is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizer {
+    /// Bytes of encoded, compressed blocks.
+    Bytes,
+}
+
+/// What a full branch does with new blocks while other branches have room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// After 5 s the newest blocks are dropped and counted as `queue_full`.
+    Drop,
+    /// The source waits as long as it takes, and with it every other branch.
+    Block,
+}

@@ -1,0 +1,97 @@
+//! Extensions: things with a lifecycle that others name in config.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use steadyline_config::Secret;
+use thiserror::Error;
+
+use crate::check::{CheckRow, IamStatement};
+use crate::exporter::Payload;
+use crate::{Host, StartError};
+
+/// Something with a lifecycle; what it can do for others it says by the `as_` methods.
+#[async_trait]
+pub trait Extension: Send + Sync {
+    /// Starts it, before every receiver and exporter. An error stops the start of the whole process.
+    async fn start(&self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Stops it, after every receiver and exporter.
+    async fn shutdown(&self) {}
+
+    /// As an authenticator of outgoing requests.
+    fn as_authenticator(self: Arc<Self>) -> Option<Arc<dyn Authenticator>> {
+        None
+    }
+
+    /// As an AWS service on this machine.
+    fn as_aws_endpoint(self: Arc<Self>) -> Option<Arc<dyn AwsEndpoint>> {
+        None
+    }
+
+    /// Asks what it depends on whether it would work. Online.
+    async fn check(&self) -> Vec<CheckRow> {
+        Vec::new()
+    }
+
+    /// The permissions it needs. Offline.
+    fn permissions(&self) -> Vec<IamStatement> {
+        Vec::new()
+    }
+}
+
+/// Adds credentials to outgoing HTTP requests.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Adds what the backend wants to see. Called for every attempt, over the final bytes.
+    ///
+    /// # Errors
+    /// Credentials cannot be had; says which sources were tried.
+    async fn authenticate(&self, head: &mut http::request::Parts, payload: &Payload) -> Result<(), AuthError>;
+
+    /// Sees the answer: for clock skew, expired tokens.
+    fn observe(&self, _head: &http::response::Parts) {}
+
+    /// Whether requests to this URL can be authenticated, as far as config alone can tell. Offline.
+    ///
+    /// # Errors
+    /// What is missing (a region that cannot be inferred, say).
+    fn validate(&self, _url: &http::Uri) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Why a request could not be authenticated.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct AuthError {
+    /// For people: what was tried and why it failed.
+    pub message: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}
+
+/// An AWS service on this machine, known once its extension has started.
+#[async_trait]
+pub trait AwsEndpoint: Send + Sync {
+    /// Where it listens and how to speak to it.
+    ///
+    /// # Errors
+    /// It is not running.
+    async fn connection(&self) -> Result<AwsConnection, StartError>;
+}
+
+/// How to reach an AWS service that is not AWS.
+#[derive(Debug, Clone)]
+pub struct AwsConnection {
+    /// Its URL.
+    pub url: String,
+    /// The region it claims to be.
+    pub region: String,
+    /// The access key id it takes.
+    pub access_key_id: String,
+    /// The secret access key it takes.
+    pub secret_access_key: Secret,
+}

@@ -1,0 +1,163 @@
+//! Pollers: sources that are read on a cadence. The engine owns interval, alignment, jitter, timeout and back-off;
+//! a poller is one function that streams pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use steadyline_telemetry::Metrics;
+use thiserror::Error;
+
+use crate::batch::{Batch, Data, Header, Pass, PassEnd};
+use crate::check::{CheckRow, IamStatement};
+use crate::receiver::{Output, SendError, Shutdown, Until};
+use crate::{Host, StartError};
+
+/// A source that is read on a cadence.
+#[async_trait]
+pub trait Poller: Send {
+    /// Prepares what must be ready before the first poll. Must not need the source to be reachable:
+    /// a source that is down is a failed poll, not a failed start.
+    async fn start(&mut self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Reads the source once and streams its pages to `output`; memory grows with pages in flight, not with the source.
+    /// Points carry `tick.time`; they carry no scope version, job or instance: nothing that forks a line at an upgrade.
+    ///
+    /// # Errors
+    /// The pass failed; the engine reports it, ends the pass as partial and polls again at the next tick.
+    async fn poll(&mut self, tick: &Tick, output: &PollOutput) -> Result<PassEnd, PollError>;
+
+    /// Like [`Poller::poll`], with the source's content given as a document in the source's own notation.
+    ///
+    /// # Errors
+    /// The document does not read, or the source has no such notation.
+    async fn replay(&mut self, _document: &[u8], _tick: &Tick, _output: &PollOutput) -> Result<PassEnd, PollError> {
+        Err(PollError::new("unsupported", "this receiver cannot read items from a file"))
+    }
+
+    /// Asks the source whether it could be read: identity, permissions, reachability. Online.
+    async fn check(&mut self) -> Vec<CheckRow> {
+        Vec::new()
+    }
+
+    /// The permissions that reading needs. Offline.
+    fn permissions(&self) -> Vec<IamStatement> {
+        Vec::new()
+    }
+}
+
+/// What a poller's factory gives to the engine.
+pub struct Polling {
+    /// The poller.
+    pub poller: Box<dyn Poller>,
+    /// When to poll.
+    pub schedule: Schedule,
+    /// Attribute keys that identify an entity of the source; see [`Header::identity`].
+    pub identity: Arc<[Arc<str>]>,
+}
+
+/// When to poll: the Collector's three keys, and jitter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    /// `collection_interval`: from tick to tick, aligned to multiples of itself on the wall clock.
+    pub interval: Duration,
+    /// `initial_delay`: before the first poll, which is not aligned.
+    pub initial_delay: Duration,
+    /// `timeout`: one pass may take so long; zero: the interval.
+    pub timeout: Duration,
+}
+
+impl Schedule {
+    /// How long one pass may take.
+    pub fn pass_timeout(&self) -> Duration {
+        if self.timeout.is_zero() { self.interval } else { self.timeout }
+    }
+}
+
+/// One tick of a poller's schedule.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    /// Counts the passes of this poller since its start, from 1.
+    pub epoch: u64,
+    /// The tick, nanoseconds since the Unix epoch: the event time of what is read.
+    pub time: u64,
+    /// The monotonic moment by which the pass must have ended.
+    pub deadline: Duration,
+    /// When the last complete pass began, nanoseconds since the Unix epoch.
+    pub last_complete: Option<u64>,
+    /// Fires when the process stops; long waits should end then.
+    pub shutdown: Shutdown,
+}
+
+/// Where a pass's pages go.
+#[derive(Debug)]
+pub struct PollOutput {
+    output: Output,
+    header: Header,
+    sent: AtomicU64,
+}
+
+impl PollOutput {
+    /// The output of one pass. `header` carries the source, the identity and the pass.
+    pub fn new(output: Output, header: Header) -> PollOutput {
+        PollOutput { output, header, sent: AtomicU64::new(0) }
+    }
+
+    /// Sends one page and waits until every exporter's queue has it: this is how a slow backend slows a poll.
+    ///
+    /// # Errors
+    /// The pipeline is shutting down or has no room.
+    pub async fn send(&self, metrics: Metrics) -> Result<(), PollError> {
+        let points = metrics.points() as u64;
+        if points == 0 {
+            return Ok(());
+        }
+        let permit = self.output.budget().acquire(metrics.memory() as u64).await;
+        let header = Header { permit: Some(permit), ..self.header.clone() };
+        self.output.send(Batch { header, data: Data::Metrics(metrics) }, Until::Enqueued).await?;
+        self.sent.fetch_add(points, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends the pass: a batch without data that says how it went. The engine calls it, once, after `poll`.
+    ///
+    /// # Errors
+    /// The pipeline is shutting down or has no room.
+    pub async fn end(&self, end: PassEnd) -> Result<(), PollError> {
+        let pass = self.header.pass.clone().map(|pass| Pass { end: Some(end), ..pass });
+        let header = Header { pass, ..self.header.clone() };
+        let batch = Batch { header, data: Data::Metrics(Metrics::default()) };
+        Ok(self.output.send(batch, Until::Enqueued).await?)
+    }
+
+    /// How many points were sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a pass failed.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct PollError {
+    /// A short word for counters: `throttled`, `access_denied`, `timeout`, ...
+    pub reason: &'static str,
+    /// For people: what was tried, what failed, what is missing, what happens next.
+    pub message: String,
+}
+
+impl PollError {
+    /// A failure with its reason.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> PollError {
+        PollError { reason, message: message.into() }
+    }
+}
+
+impl From<SendError> for PollError {
+    fn from(error: SendError) -> Self {
+        PollError::new("not_sent", format!("the pipeline did not take the page: {error}"))
+    }
+}

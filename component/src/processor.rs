@@ -1,0 +1,55 @@
+//! Processors: pure steps between receivers and exporters. No I/O, no clock of their own, testable as tables.
+
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::clock::Now;
+use crate::tally::Tally;
+
+/// One step of one pipeline. An instance belongs to exactly one pipeline and is called by one thread at a time.
+pub trait Processor: Send {
+    /// Takes a batch and emits what becomes of it, now or later. Points that do not come out are counted in
+    /// `work.tally` as merged, dropped or (through [`Processor::held`]) held; points that nobody sent as created.
+    fn process(&mut self, batch: Batch, work: &mut Work<'_>);
+
+    /// When to wake the processor next, on the monotonic clock; asked after every call.
+    fn wake_at(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Called when the time of [`Processor::wake_at`] has come.
+    fn wake(&mut self, _work: &mut Work<'_>) {}
+
+    /// The pipeline stops: emit what waits. No stale markers here; a restart is not an end.
+    fn drain(&mut self, _work: &mut Work<'_>) {}
+
+    /// How many points came in and have not gone out yet: those that wait for a flush, not state about past ones.
+    fn held(&self) -> u64 {
+        0
+    }
+
+    /// How many series the processor keeps state for.
+    fn series(&self) -> u64 {
+        0
+    }
+}
+
+/// What a processor works with during one call.
+#[derive(Debug)]
+pub struct Work<'a> {
+    /// The moment of the call.
+    pub now: Now,
+    /// Where the processor counts what it merges, drops and creates.
+    pub tally: &'a Tally,
+    /// What comes out, in order.
+    pub out: &'a mut Vec<Batch>,
+}
+
+impl Work<'_> {
+    /// Emits a batch to the next step. Batches that say nothing are not worth a step.
+    pub fn emit(&mut self, batch: Batch) {
+        if !batch.is_idle() || !batch.header.receipts.is_empty() {
+            self.out.push(batch);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Receivers: listeners and queues. They run until told to stop and hand batches to their output.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::batch::Batch;
+use crate::{Host, StartError};
+
+/// A source that pushes: a listener, a queue consumer.
+#[async_trait]
+pub trait Receiver: Send {
+    /// Binds what must be bound. An error stops the start of the whole process.
+    async fn start(&mut self, host: &Host) -> Result<(), StartError>;
+
+    /// Runs until `shutdown` fires, then stops taking in, finishes what it has in hand and returns.
+    /// An error means that the source is gone for good; the process reports it and is not ready any more.
+    async fn run(self: Box<Self>, output: Output, shutdown: Shutdown) -> Result<(), StartError>;
+}
+
+/// How far a batch must get before `send` resolves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// It is in every exporter's queue. A crash may lose it unless the queue is durable.
+    Enqueued,
+    /// It is delivered, or synced to a disk queue.
+    Settled,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// No room now; nothing of the batch was kept. Answer "try again" in the protocol's words.
+    #[error("no room, try again")]
+    Busy {
+        /// When to try again, if known.
+        retry_after: Option<Duration>,
+    },
+    /// The pipeline is shutting down; nothing of the batch was kept.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// Taken, and part of it was refused for good or could not be delivered in time; both are counted.
+    #[error("{0}")]
+    NotSettled(#[from] crate::delivery::SettleError),
+}
+
+/// Where a receiver's batches go: every pipeline that lists the receiver.
+#[derive(Clone)]
+pub struct Output(Arc<dyn Intake>);
+
+/// What stands behind an [`Output`]; implemented by the engine and by the test kit.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Takes a batch; resolves as [`Output::send`] says.
+    async fn send(&self, batch: Batch, until: Until) -> Result<(), SendError>;
+    /// The memory budget to acquire from before decoding.
+    fn budget(&self) -> &crate::Budget;
+}
+
+impl Output {
+    /// An output in front of an intake.
+    pub fn new(intake: Arc<dyn Intake>) -> Output {
+        Output(intake)
+    }
+
+    /// Hands a batch to every pipeline of the receiver and waits until it got as far as asked.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(&self, batch: Batch, until: Until) -> Result<(), SendError> {
+        self.0.send(batch, until).await
+    }
+
+    /// The memory budget: acquire by the bound of the decompressed size before decoding.
+    pub fn budget(&self) -> &crate::Budget {
+        self.0.budget()
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+/// Fires once, for everybody who holds a copy.
+#[derive(Debug, Clone)]
+pub struct Shutdown(watch::Receiver<bool>);
+
+/// The other end of a [`Shutdown`].
+#[derive(Debug, Clone)]
+pub struct ShutdownTrigger(Arc<watch::Sender<bool>>);
+
+impl Shutdown {
+    /// A trigger and what it fires.
+    pub fn new() -> (ShutdownTrigger, Shutdown) {
+        let (sender, receiver) = watch::channel(false);
+        (ShutdownTrigger(Arc::new(sender)), Shutdown(receiver))
+    }
+
+    /// Whether it has fired.
+    pub fn fired(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when it fires (or its trigger is gone).
+    pub async fn wait(&self) {
+        let _ = self.0.clone().wait_for(|fired| *fired).await;
+    }
+}
+
+impl ShutdownTrigger {
+    /// Fires.
+    pub fn fire(&self) {
+        self.0.send_replace(true);
+    }
+}

@@ -1,0 +1,8 @@
+//! Component tests that read as tables: config, in, out. Every step checks conservation.
+//! Metrics are written one point a line: `[kind] name{label="value",...} number|stale|held [@seconds]`.
+
+mod harness;
+mod notation;
+
+pub use harness::{ProcessorHarness, TestExtensions, build_matches_kind, create, create_with};
+pub use notation::{metrics, render};
