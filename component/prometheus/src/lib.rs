@@ -1,8 +1,10 @@
 //! Prometheus' rules as pure functions: names and units, label sets, exposition formats, remote write messages.
 //! No I/O and no async: every component that speaks to a Prometheus-like backend builds on the same rules.
 
+pub mod labels;
 mod metric;
 pub mod names;
+pub mod native;
 pub mod values;
 pub mod wire;
 
