@@ -61,7 +61,7 @@ fn attempt<T: DeserializeOwned>(node: &Node, path: &str, context: &Context<'_>) 
             Err(error) => error.into_failure(),
         };
         is_whole &= failure.is_null_field();
-        let Some(at) = failure.at else { return None };
+        let at = failure.at?;
         let progress = match at.target {
             Target::Value(address) => context.omit(address) && address != De::address(node),
             Target::Missing { map, field } => context.make_up(map, field),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::node::Node;
+use crate::node::{Node, Poison};
 use crate::path;
 use crate::place::{Place, SourceId, SourceMap};
 
@@ -132,6 +132,12 @@ impl Diagnostic {
     pub fn with_note(mut self, message: impl Into<String>, place: Option<&Place>) -> Self {
         self.notes.push(Note { message: message.into(), place: place.cloned() });
         self
+    }
+}
+
+impl From<Poison> for Diagnostic {
+    fn from(poison: Poison) -> Self {
+        Self { help: poison.help, ..Self::error(poison.rule, poison.message) }
     }
 }
 

@@ -14,6 +14,7 @@
 //! `flatten`, `untagged` or an internal tag, because these lose the place of an error. A type that accepts two forms
 //! writes its own `Deserialize`. Defaults come from `#[serde(default)]`: an empty body keeps all of them.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod decode;
 mod diagnostic;

@@ -79,8 +79,8 @@ impl Loader {
     fn source(&mut self, source: &Source, env: &dyn Environment) -> Option<Node> {
         let text: Arc<str> = match source.read(env) {
             Ok(text) => text.into(),
-            Err(diagnostic) => {
-                self.found.push(diagnostic);
+            Err(error) => {
+                self.found.push(error.into());
                 return None;
             }
         };

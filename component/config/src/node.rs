@@ -79,6 +79,12 @@ pub struct Poison {
     pub help: Option<String>,
 }
 
+impl Poison {
+    pub(crate) fn new(rule: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { rule, message: message.into(), help: Some(help.into()) }
+    }
+}
+
 impl Node {
     /// What it holds.
     pub fn kind(&self) -> &Kind {

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::diagnostic::Diagnostic;
+use crate::node::Poison;
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 10 * 1000 * 1000;
@@ -57,40 +57,36 @@ impl Source {
     }
 
     /// The text of the source.
-    pub(crate) fn read(&self, env: &dyn Environment) -> Result<String, Diagnostic> {
-        match self {
-            Self::File(path) => read_file(path),
-            Self::Env(name) => env.var(name).ok_or_else(|| {
-                Diagnostic::error("unset-variable", format!("environment variable {name} is not set"))
-                    .with_help(format!("`env:{name}` reads the whole config from this variable"))
-            }),
-            Self::Line(text) | Self::Inline { text, .. } => Ok(text.clone()),
+    pub(crate) fn read(&self, env: &dyn Environment) -> Result<String, Poison> {
+        let text = match self {
+            Self::File(path) => read_file(path)?,
+            Self::Env(name) => env.var(name).ok_or_else(|| unset_source(name))?,
+            Self::Line(text) | Self::Inline { text, .. } => text.clone(),
             Self::Unsupported(uri) => {
-                Err(Diagnostic::error("unsupported-source", format!("cannot read a config from `{uri}`"))
-                    .with_expected("a path, `file:PATH`, `env:VARIABLE` or `yaml:KEY::KEY: VALUE`"))
+                let help = "give a path, `file:PATH`, `env:VARIABLE` or `yaml:KEY::KEY: VALUE`";
+                return Err(Poison::new("unsupported-source", format!("cannot read a config from `{uri}`"), help));
             }
-        }
-        .and_then(|text| check_size(text, &self.name()))
+        };
+        if text.len() > MAX_FILE_BYTES { Err(too_large(&self.name())) } else { Ok(text) }
     }
 }
 
-fn check_size(text: String, name: &str) -> Result<String, Diagnostic> {
-    if text.len() > MAX_FILE_BYTES {
-        return Err(too_large(name));
-    }
-    Ok(text)
+fn unset_source(name: &str) -> Poison {
+    let help = format!("`env:{name}` reads the whole config from this variable");
+    Poison::new("unset-variable", format!("environment variable {name} is not set"), help)
 }
 
-fn too_large(name: &str) -> Diagnostic {
-    Diagnostic::error("file-too-large", format!("`{name}` is larger than {} MB", MAX_FILE_BYTES / 1_000_000))
-        .with_help("this is hardly a config; is the path right?")
+fn too_large(name: &str) -> Poison {
+    let message = format!("`{name}` is larger than {} MB", MAX_FILE_BYTES / 1_000_000);
+    Poison::new("file-too-large", message, "this is hardly a config; is the path right?")
 }
 
 /// Reads a file, if it is text of an acceptable size.
-pub(crate) fn read_file(path: &Path) -> Result<String, Diagnostic> {
+pub(crate) fn read_file(path: &Path) -> Result<String, Poison> {
     let name = path.display().to_string();
     let unreadable = |error: std::io::Error| {
-        Diagnostic::error("unreadable-file", format!("cannot read `{name}`: {}", plain_io_error(&error)))
+        let message = format!("cannot read `{name}`: {}", plain_io_error(&error));
+        Poison { rule: "unreadable-file", message, help: None }
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -101,7 +97,8 @@ pub(crate) fn read_file(path: &Path) -> Result<String, Diagnostic> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Diagnostic::error("not-text", format!("`{name}` is not UTF-8 text: byte {at} is not valid"))
+        let message = format!("`{name}` is not UTF-8 text: byte {at} is not valid");
+        Poison { rule: "not-text", message, help: None }
     })
 }
 

@@ -114,9 +114,10 @@ impl<'p> De<'p> {
     }
 
     fn poisoned(&self) -> Diagnostic {
-        let Kind::Poison(poison) = self.node.kind() else { return Diagnostic::error("invalid-value", "no value") };
-        let error = Diagnostic::error(poison.rule, poison.message.clone());
-        Diagnostic { help: poison.help.clone(), ..error }
+        match self.node.kind() {
+            Kind::Poison(poison) => Diagnostic::from((**poison).clone()),
+            _ => Diagnostic::error("invalid-value", "the value could not be had"),
+        }
     }
 
     /// A field is missed where its map begins; one that is there and failed has been reported.
@@ -175,6 +176,8 @@ impl<'p> De<'p> {
     fn as_text(&self) -> Option<&'p str> {
         match (self.node.kind(), self.node.origin()) {
             (Kind::Null, Origin::Literal) => None,
+            // A variable that is set to nothing is an empty text; one that says `null` is none.
+            (Kind::Null, _) => self.node.text().filter(|text| text.is_empty()),
             _ => self.node.text(),
         }
     }
