@@ -1,6 +1,7 @@
 //! Prometheus' rules as pure functions: names and units, label sets, exposition formats, remote write messages.
 //! No I/O and no async: every component that speaks to a Prometheus-like backend builds on the same rules.
 
+pub mod exposition;
 pub mod labels;
 mod metric;
 pub mod names;

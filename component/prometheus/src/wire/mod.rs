@@ -7,6 +7,7 @@ pub mod rw1;
 pub mod rw2;
 mod symbols;
 
+pub(crate) use histogram::{put_deltas, put_spans};
 pub use read::{Field, Fields, Malformed, Value};
 pub use symbols::Symbols;
 
