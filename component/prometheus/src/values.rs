@@ -82,9 +82,9 @@ pub fn put_seconds(out: &mut impl Text, millis: i64) {
     let rest = (millis % 1000) as usize;
     if rest > 0 {
         let digits = [rest / 100, rest / 10 % 10, rest % 10];
-        let kept = if rest % 100 == 0 {
+        let kept = if rest.is_multiple_of(100) {
             1
-        } else if rest % 10 == 0 {
+        } else if rest.is_multiple_of(10) {
             2
         } else {
             3
@@ -289,7 +289,7 @@ mod tests {
             let value = f64::from_bits(bits);
             prop_assume!(value.is_finite());
             for written in [text(|o| put_double(o, value)), text(|o| put_bound(o, value))] {
-                let back: f64 = written.parse().unwrap();
+                let back: f64 = written.parse().expect("a number");
                 prop_assert_eq!(back.to_bits(), bits, "{}", written);
             }
             prop_assert!(!text(|o| put_bound(o, value)).contains('e'));

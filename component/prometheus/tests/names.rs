@@ -126,7 +126,8 @@ fn names_without_substance_are_errors_and_leave_the_buffer_alone() {
 
 #[test]
 fn label_names() {
-    let rows: &[(&str, Result<&str, NameError>, Result<&str, NameError>)] = &[
+    type Row<'a> = (&'a str, Result<&'a str, NameError>, Result<&'a str, NameError>);
+    let rows: &[Row<'_>] = &[
         // key, as the Collector by default, with permissive sanitization
         ("account_id", Ok("account_id"), Ok("account_id")),
         ("http.status_code", Ok("http_status_code"), Ok("http_status_code")),

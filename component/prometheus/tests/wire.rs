@@ -10,132 +10,132 @@ use steadyline_prometheus::{Buckets, Exemplar, MetricKind, NativeHistogram, Rese
 /// The messages as the specification numbers them.
 mod pb {
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct WriteRequest {
+    pub(crate) struct WriteRequest {
         #[prost(message, repeated, tag = "1")]
-        pub timeseries: Vec<TimeSeries>,
+        pub(crate) timeseries: Vec<TimeSeries>,
         #[prost(message, repeated, tag = "3")]
-        pub metadata: Vec<MetricMetadata>,
+        pub(crate) metadata: Vec<MetricMetadata>,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct TimeSeries {
+    pub(crate) struct TimeSeries {
         #[prost(message, repeated, tag = "1")]
-        pub labels: Vec<Label>,
+        pub(crate) labels: Vec<Label>,
         #[prost(message, repeated, tag = "2")]
-        pub samples: Vec<Sample>,
+        pub(crate) samples: Vec<Sample>,
         #[prost(message, repeated, tag = "3")]
-        pub exemplars: Vec<Exemplar>,
+        pub(crate) exemplars: Vec<Exemplar>,
         #[prost(message, repeated, tag = "4")]
-        pub histograms: Vec<Histogram>,
+        pub(crate) histograms: Vec<Histogram>,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Label {
+    pub(crate) struct Label {
         #[prost(string, tag = "1")]
-        pub name: String,
+        pub(crate) name: String,
         #[prost(string, tag = "2")]
-        pub value: String,
+        pub(crate) value: String,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Sample {
+    pub(crate) struct Sample {
         #[prost(double, tag = "1")]
-        pub value: f64,
+        pub(crate) value: f64,
         #[prost(int64, tag = "2")]
-        pub timestamp: i64,
+        pub(crate) timestamp: i64,
         #[prost(int64, tag = "3")]
-        pub start_timestamp: i64,
+        pub(crate) start_timestamp: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Exemplar {
+    pub(crate) struct Exemplar {
         #[prost(message, repeated, tag = "1")]
-        pub labels: Vec<Label>,
+        pub(crate) labels: Vec<Label>,
         #[prost(double, tag = "2")]
-        pub value: f64,
+        pub(crate) value: f64,
         #[prost(int64, tag = "3")]
-        pub timestamp: i64,
+        pub(crate) timestamp: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct MetricMetadata {
+    pub(crate) struct MetricMetadata {
         #[prost(int32, tag = "1")]
-        pub kind: i32,
+        pub(crate) kind: i32,
         #[prost(string, tag = "2")]
-        pub metric_family_name: String,
+        pub(crate) metric_family_name: String,
         #[prost(string, tag = "4")]
-        pub help: String,
+        pub(crate) help: String,
         #[prost(string, tag = "5")]
-        pub unit: String,
+        pub(crate) unit: String,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Span {
+    pub(crate) struct Span {
         #[prost(sint32, tag = "1")]
-        pub offset: i32,
+        pub(crate) offset: i32,
         #[prost(uint32, tag = "2")]
-        pub length: u32,
+        pub(crate) length: u32,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Histogram {
+    pub(crate) struct Histogram {
         #[prost(uint64, optional, tag = "1")]
-        pub count_int: Option<u64>,
+        pub(crate) count_int: Option<u64>,
         #[prost(double, tag = "3")]
-        pub sum: f64,
+        pub(crate) sum: f64,
         #[prost(sint32, tag = "4")]
-        pub schema: i32,
+        pub(crate) schema: i32,
         #[prost(double, tag = "5")]
-        pub zero_threshold: f64,
+        pub(crate) zero_threshold: f64,
         #[prost(uint64, optional, tag = "6")]
-        pub zero_count_int: Option<u64>,
+        pub(crate) zero_count_int: Option<u64>,
         #[prost(message, repeated, tag = "8")]
-        pub negative_spans: Vec<Span>,
+        pub(crate) negative_spans: Vec<Span>,
         #[prost(sint64, repeated, tag = "9")]
-        pub negative_deltas: Vec<i64>,
+        pub(crate) negative_deltas: Vec<i64>,
         #[prost(message, repeated, tag = "11")]
-        pub positive_spans: Vec<Span>,
+        pub(crate) positive_spans: Vec<Span>,
         #[prost(sint64, repeated, tag = "12")]
-        pub positive_deltas: Vec<i64>,
+        pub(crate) positive_deltas: Vec<i64>,
         #[prost(int32, tag = "14")]
-        pub reset_hint: i32,
+        pub(crate) reset_hint: i32,
         #[prost(int64, tag = "15")]
-        pub timestamp: i64,
+        pub(crate) timestamp: i64,
         #[prost(double, repeated, tag = "16")]
-        pub custom_values: Vec<f64>,
+        pub(crate) custom_values: Vec<f64>,
         #[prost(int64, tag = "17")]
-        pub start_timestamp: i64,
+        pub(crate) start_timestamp: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Request2 {
+    pub(crate) struct Request2 {
         #[prost(string, repeated, tag = "4")]
-        pub symbols: Vec<String>,
+        pub(crate) symbols: Vec<String>,
         #[prost(message, repeated, tag = "5")]
-        pub timeseries: Vec<TimeSeries2>,
+        pub(crate) timeseries: Vec<TimeSeries2>,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct TimeSeries2 {
+    pub(crate) struct TimeSeries2 {
         #[prost(uint32, repeated, tag = "1")]
-        pub labels_refs: Vec<u32>,
+        pub(crate) labels_refs: Vec<u32>,
         #[prost(message, repeated, tag = "2")]
-        pub samples: Vec<Sample>,
+        pub(crate) samples: Vec<Sample>,
         #[prost(message, repeated, tag = "3")]
-        pub histograms: Vec<Histogram>,
+        pub(crate) histograms: Vec<Histogram>,
         #[prost(message, repeated, tag = "4")]
-        pub exemplars: Vec<Exemplar2>,
+        pub(crate) exemplars: Vec<Exemplar2>,
         #[prost(message, optional, tag = "5")]
-        pub metadata: Option<Metadata2>,
+        pub(crate) metadata: Option<Metadata2>,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Exemplar2 {
+    pub(crate) struct Exemplar2 {
         #[prost(uint32, repeated, tag = "1")]
-        pub labels_refs: Vec<u32>,
+        pub(crate) labels_refs: Vec<u32>,
         #[prost(double, tag = "2")]
-        pub value: f64,
+        pub(crate) value: f64,
         #[prost(int64, tag = "3")]
-        pub timestamp: i64,
+        pub(crate) timestamp: i64,
     }
     #[derive(Clone, PartialEq, prost::Message)]
-    pub struct Metadata2 {
+    pub(crate) struct Metadata2 {
         #[prost(int32, tag = "1")]
-        pub kind: i32,
+        pub(crate) kind: i32,
         #[prost(uint32, tag = "3")]
-        pub help_ref: u32,
+        pub(crate) help_ref: u32,
         #[prost(uint32, tag = "4")]
-        pub unit_ref: u32,
+        pub(crate) unit_ref: u32,
     }
 }
 
@@ -539,6 +539,26 @@ fn symbols_are_found_again_and_forgotten_when_cleared() {
     symbols.clear();
     assert_eq!((symbols.count(), symbols.encoded()), (1, &[0x22, 0][..]));
     assert_eq!(symbols.intern(b"s7"), 1);
+}
+
+#[test]
+fn a_series_of_references_is_the_series_of_its_strings() {
+    let labels = [("__name__", "up"), ("env", "dev"), ("zone", "dev")];
+    let sample = Sample { value_bits: 1.5f64.to_bits(), timestamp_ms: 7, start_ms: Some(3) };
+    let mut by_string = rw2::Request::new();
+    let metadata = rw2::Metadata { kind: MetricKind::Gauge, help: "is it up", unit: "" };
+    let pairs = labels.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+    by_string.put_series(pairs, sample, &metadata);
+    let mut by_ref = rw2::Request::new();
+    let refs = labels.map(|(n, v)| [by_ref.intern(n.as_bytes()), by_ref.intern(v.as_bytes())]);
+    let metadata = rw2::MetadataRefs { kind: MetricKind::Gauge, help: by_ref.intern(b"is it up"), unit: 0 };
+    by_ref.put_series_refs(refs.as_flattened(), sample, metadata);
+    let [mut strings, mut references] = [Vec::new(), Vec::new()];
+    by_string.write_to(&mut strings);
+    by_ref.write_to(&mut references);
+    assert_eq!(strings, references);
+    by_ref.clear();
+    assert!(by_ref.is_empty());
 }
 
 #[test]

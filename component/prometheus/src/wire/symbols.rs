@@ -35,6 +35,9 @@ impl Symbols {
 
     /// The reference of `symbol`, which is added if it is new. The empty string is 0.
     pub fn intern(&mut self, symbol: &[u8]) -> u32 {
+        if symbol.is_empty() && !self.places.is_empty() {
+            return 0;
+        }
         let hash = self.hasher.hash_one(symbol);
         let (places, encoded) = (&self.places, &self.encoded);
         let of = |r: &u32| {
