@@ -49,6 +49,26 @@ fn value<'a>(attributes: &[(&'a str, &'a str)], key: &str) -> Option<&'a str> {
     found.map(|(_, value)| *value).filter(|value| !value.is_empty())
 }
 
+/// The labels of an instrumentation scope.
+pub const SCOPE_NAME: &str = "otel_scope_name";
+/// See [`SCOPE_NAME`].
+pub const SCOPE_VERSION: &str = "otel_scope_version";
+/// See [`SCOPE_NAME`].
+pub const SCOPE_SCHEMA_URL: &str = "otel_scope_schema_url";
+
+/// Appends the label name of a scope's attribute: `otel_scope_<key>`. Returns false, and appends nothing, for the keys
+/// whose label is the scope's own name, version or schema URL, and for an empty one: such attributes are dropped.
+pub fn scope_label_name(out: &mut String, key: &str, strategy: TranslationStrategy) -> bool {
+    let start = out.len();
+    let whole = format!("otel_scope_{key}");
+    let named = !key.is_empty() && label_name(out, &whole, strategy, true).is_ok();
+    if !named || matches!(&out[start..], SCOPE_NAME | SCOPE_VERSION | SCOPE_SCHEMA_URL) {
+        out.truncate(start);
+        return false;
+    }
+    true
+}
+
 /// Joins the values of attributes whose names became one, as the Collector does: call it for each value in the order of
 /// the original keys. A value that equals all that has been joined so far adds nothing: `a`, `a` is `a`; `a`, `b`, `a` is `a;b;a`.
 pub fn join(joined: &mut String, value: &str) {
@@ -228,6 +248,23 @@ mod tests {
         assert_eq!(target_info(&[name, ("____", "x")], Full, false), None);
         let contested = target_info(&[name, host, ("job", "other")], Full, false);
         assert_eq!(contested, Some(text(&[("host_name", "h"), ("job", "api")])));
+    }
+
+    #[test]
+    fn scope_attributes_give_way_to_the_scope_itself() {
+        for (key, expected) in [
+            ("build.id", Some("otel_scope_build_id")),
+            ("_x", Some("otel_scope_x")),
+            ("name", None),
+            ("version", None),
+            ("schema.url", None),
+            ("", None),
+        ] {
+            let mut out = String::new();
+            let named = scope_label_name(&mut out, key, Full);
+            assert_eq!(named.then_some(out.as_str()), expected, "{key:?}");
+            assert!(named || out.is_empty());
+        }
     }
 
     #[test]

@@ -17,10 +17,12 @@ const TAG_2: u8 = 2 << 3 | WireType::Bytes as u8;
 const TAG_VALUE: u8 = 1 << 3 | WireType::Fixed64 as u8;
 const TAG_TIME: u8 = 2 << 3 | WireType::Varint as u8;
 
-/// The encoded name field of a label: make it once per label name, use it for every series that has it.
+/// Everything of a label that depends on its name only, encoded: make it once per name, use it for every series that has it.
+/// That is the name's field, and the tag of the value that follows.
 pub fn label_name_prefix(name: &str) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(name.len() + 2);
+    let mut out = Vec::with_capacity(name.len() + 3);
     put_bytes(&mut out, 1, name.as_bytes());
+    out.push(TAG_2);
     out.into_boxed_slice()
 }
 
@@ -38,8 +40,7 @@ pub fn put_series<'a>(
     let sample_len = sample_len(value_bits, timestamp_ms);
     let len = labels_len(labels.clone()) + 2 + sample_len;
     buf.reserve(len + 11);
-    buf.push(TAG_1);
-    put_varint(buf, len as u64);
+    put_tag_len(buf, TAG_1, len);
     put_labels(buf, labels);
     put_sample(buf, value_bits, timestamp_ms, sample_len);
 }
@@ -75,7 +76,7 @@ pub fn put_metadata(buf: &mut Vec<u8>, kind: MetricKind, family: &str, help: &st
 /// The length of a label's message, without tag and length.
 #[inline]
 fn label_len(name: &[u8], value: &[u8]) -> usize {
-    name.len() + 1 + varint_len(value.len() as u64) + value.len()
+    name.len() + varint_len(value.len() as u64) + value.len()
 }
 
 #[inline]
@@ -91,12 +92,21 @@ fn labels_len<'a>(labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
 #[inline]
 fn put_labels<'a>(buf: &mut Vec<u8>, labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
     for (name, value) in labels {
-        buf.push(TAG_1);
-        put_varint(buf, label_len(name, value) as u64);
+        put_tag_len(buf, TAG_1, label_len(name, value));
         buf.extend_from_slice(name);
-        buf.push(TAG_2);
         put_varint(buf, value.len() as u64);
         buf.extend_from_slice(value);
+    }
+}
+
+/// A tag of one byte, then a length: one copy of two bytes in the usual case.
+#[inline]
+fn put_tag_len(buf: &mut Vec<u8>, tag: u8, len: usize) {
+    if len < 0x80 {
+        buf.extend_from_slice(&[tag, len as u8]);
+    } else {
+        buf.push(tag);
+        put_varint(buf, len as u64);
     }
 }
 
@@ -109,9 +119,8 @@ fn sample_len(value_bits: u64, timestamp_ms: i64) -> usize {
 
 #[inline]
 fn put_sample(buf: &mut Vec<u8>, value_bits: u64, timestamp_ms: i64, len: usize) {
-    buf.push(TAG_2);
     // At most 20 bytes: the length is one byte.
-    buf.push(len as u8);
+    buf.extend_from_slice(&[TAG_2, len as u8]);
     if value_bits != 0 {
         buf.push(TAG_VALUE);
         buf.extend_from_slice(&value_bits.to_le_bytes());
