@@ -37,6 +37,9 @@ pub struct Header {
     /// Attribute keys that identify an entity of the source, as they are called at this place of the pipeline.
     /// Empty: not declared.
     pub identity: Arc<[Arc<str>]>,
+    /// Whether names and labels are what the backend will see: metric names and attribute keys are translated, values are
+    /// text, attributes are sorted by name and complete. No exporter renames them again.
+    pub labels_final: bool,
     /// Fires when everything made from this batch is settled; may be several after a merge.
     pub receipts: Vec<Receipt>,
     /// The bytes of the memory budget that the data holds until its last copy is gone.
