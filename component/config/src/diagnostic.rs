@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::node::{Node, Poison};
+use crate::node::{Node, Origin, Poison};
 use crate::path;
 use crate::place::{Place, SourceId, SourceMap};
 
@@ -244,8 +244,14 @@ impl SecretPaths {
         self.paths.insert(path);
     }
 
-    /// Keeps a value out of excerpts.
+    /// Keeps a value out of excerpts, unless all that is written there is where to get it.
     pub(crate) fn hide(&mut self, node: &Node) {
+        if let Origin::Expanded { written, .. } = node.origin() {
+            let is_reference = written.starts_with("${") && written.find('}') == Some(written.len() - 1);
+            if is_reference && (!written.contains(":-") || written.ends_with(":-}")) {
+                return;
+            }
+        }
         let place = node.place();
         self.stretches.insert((place.source, place.start, place.end));
     }

@@ -136,6 +136,7 @@ impl Expander<'_> {
             return;
         }
         stamp(&mut value, node, &origin);
+        value.key_place = node.key_place.take();
         *node = value;
         self.walk(node, depth, &mut |expander, node, depth| expander.scalar(node, depth, brought.author));
     }
@@ -358,7 +359,7 @@ fn read_alone(text: &str, like: &Node) -> Node {
         Ok(None) => Kind::Null,
         Ok(Some(_)) | Err(_) => Kind::Str(verbatim.clone()),
     };
-    Node { kind, text: Some(verbatim), place: like.place.clone(), origin: Origin::Literal }
+    Node { kind, text: Some(verbatim), place: like.place.clone(), origin: Origin::Literal, key_place: None }
 }
 
 /// Everything that was brought stands where the expansion was written.

@@ -119,6 +119,10 @@ impl Loader {
         let (target, value) = (&set[..at], &set[at + 1..]);
         let steps = match path::parse(target) {
             Some(steps) if !steps.is_empty() => steps,
+            Some(_) => {
+                self.found.push(malformed("`--set` without a path before `=`".to_owned()));
+                return None;
+            }
             _ => {
                 self.found.push(malformed(format!("`{target}` is not a path")));
                 return None;
@@ -126,7 +130,13 @@ impl Loader {
         };
         let parsed = parse::parse(&Text { text: value, before: &set[..=at], source: id, file: file.clone() });
         let whole = crate::place::Place { source: id, file, line: 1, column: 1, start: 0, end: target.len() };
-        let empty = Node { kind: Kind::Null, text: Some("".into()), place: whole.clone(), origin: Origin::Literal };
+        let empty = Node {
+            kind: Kind::Null,
+            text: Some("".into()),
+            place: whole.clone(),
+            origin: Origin::Literal,
+            key_place: None,
+        };
         let mut node = self.keep(parsed)?.unwrap_or(empty);
         for step in steps.into_iter().rev() {
             let Step::Key(key) = step else {
@@ -137,7 +147,13 @@ impl Loader {
                 return None;
             };
             let entry = Entry { key: Key { text: key.into(), place: whole.clone() }, value: node };
-            node = Node { kind: Kind::Map(vec![entry]), text: None, place: whole.clone(), origin: Origin::Literal };
+            node = Node {
+                kind: Kind::Map(vec![entry]),
+                text: None,
+                place: whole.clone(),
+                origin: Origin::Literal,
+                key_place: None,
+            };
         }
         Some(node)
     }
@@ -166,13 +182,20 @@ fn split_at_equals(set: &str) -> Option<usize> {
 /// `a::b: c` means `a: {b: c}`.
 fn split_keys(node: Node) -> Node {
     let Kind::Map(entries) = node.kind else { return node };
-    let mut root = Node { kind: Kind::Map(Vec::new()), text: None, place: node.place, origin: node.origin };
+    let mut root =
+        Node { kind: Kind::Map(Vec::new()), text: None, place: node.place, origin: node.origin, key_place: None };
     for entry in entries {
         let mut parts = entry.key.text.split("::").collect::<Vec<_>>().into_iter().rev();
         let place = entry.key.place;
         let wrap = |part: &str, value: Node| {
             let entry = Entry { key: Key { text: part.into(), place: place.clone() }, value };
-            Node { kind: Kind::Map(vec![entry]), text: None, place: place.clone(), origin: Origin::Literal }
+            Node {
+                kind: Kind::Map(vec![entry]),
+                text: None,
+                place: place.clone(),
+                origin: Origin::Literal,
+                key_place: None,
+            }
         };
         let last = parts.next().unwrap_or_default();
         let one = parts.fold(wrap(last, entry.value), |value, part| wrap(part, value));

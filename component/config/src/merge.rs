@@ -16,12 +16,18 @@ pub fn merge(base: Node, over: Node) -> Node {
                     None => entries.push(entry),
                 }
             }
-            Node { kind: Kind::Map(entries), text: None, place: base.place, origin: base.origin }
+            Node {
+                kind: Kind::Map(entries),
+                text: None,
+                place: base.place,
+                origin: base.origin,
+                key_place: over.key_place,
+            }
         }
         (_, kind) => Node { kind, ..over },
     }
 }
 
 fn placeholder(like: &Node) -> Node {
-    Node { kind: Kind::Null, text: None, place: like.place.clone(), origin: like.origin.clone() }
+    Node { kind: Kind::Null, text: None, place: like.place.clone(), origin: like.origin.clone(), key_place: None }
 }

@@ -13,6 +13,8 @@ pub struct Node {
     pub(crate) text: Option<Arc<str>>,
     pub(crate) place: Place,
     pub(crate) origin: Origin,
+    /// Where the key stands that it is the value of.
+    pub(crate) key_place: Option<Place>,
 }
 
 /// What a [`Node`] holds.
@@ -96,6 +98,11 @@ impl Node {
         &self.place
     }
 
+    /// Where its key stands, or itself if it has none: the place to say what is missing in it.
+    pub fn head(&self) -> &Place {
+        self.key_place.as_ref().unwrap_or(&self.place)
+    }
+
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -133,6 +140,20 @@ impl Node {
             Kind::Seq(items) => items,
             _ => &[],
         }
+    }
+
+    /// Whether it is a map.
+    pub fn is_map(&self) -> bool {
+        matches!(self.kind, Kind::Map(_))
+    }
+
+    /// The same map without one key, for a section that somebody else decodes.
+    pub fn without(&self, key: &str) -> Node {
+        let mut node = self.clone();
+        if let Kind::Map(entries) = &mut node.kind {
+            entries.retain(|entry| &*entry.key.text != key);
+        }
+        node
     }
 
     /// The value of a key.

@@ -57,6 +57,11 @@ fn syntax_error(text: &Text<'_>, kind: &ErrorKind, marker: &Marker) -> Diagnosti
             Diagnostic::error("unknown-anchor", "this alias has no anchor before it").at("", &place)
         }
         ErrorKind::RecursionLimitExceeded => too_deep(&place),
+        ErrorKind::MappingValueNotAllowed => {
+            Diagnostic::error("yaml-syntax", "not valid YAML: no key can stand here").at("", &place).with_help(
+                "is a space missing after a colon, here or on the line before? text that holds `: ` needs quotes",
+            )
+        }
         other => Diagnostic::error("yaml-syntax", format!("not valid YAML: {other}")).at("", &place),
     }
 }
@@ -144,7 +149,7 @@ impl Builder<'_> {
             OpenKind::Seq(items) => Kind::Seq(items),
             OpenKind::Map { entries, merged, .. } => Kind::Map(with_merged(entries, merged)),
         };
-        self.close(Node { kind, text: None, place, origin: Origin::Literal }, open.anchor)
+        self.close(Node { kind, text: None, place, origin: Origin::Literal, key_place: None }, open.anchor)
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Box<Diagnostic>> {
@@ -188,7 +193,9 @@ impl Builder<'_> {
             Some(OpenKind::Map { entries, seen, key, merged }) => match key.take() {
                 None => *key = Some(as_key(node, &path, seen)?),
                 Some(name) if &*name.text == "<<" => merged.push(node),
-                Some(name) => entries.push(Entry { key: name, value: node }),
+                Some(name) => {
+                    entries.push(Entry { value: Node { key_place: Some(name.place.clone()), ..node }, key: name })
+                }
             },
         }
         Ok(())
@@ -259,5 +266,5 @@ fn scalar_node(value: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place)
             ));
         }
     };
-    Ok(Node { kind, text: Some(text), place, origin: Origin::Literal })
+    Ok(Node { kind, text: Some(text), place, origin: Origin::Literal, key_place: None })
 }

@@ -9,7 +9,7 @@ use annotate_snippets::{
 };
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::diagnostic::{Diagnostic, Diagnostics, Severity, looks_secret};
 use crate::place::Place;
 
 /// A longer line is not shown: it would fill the screen and explain nothing.
@@ -140,8 +140,37 @@ impl Diagnostics {
                 bytes[from - line.start..to - line.start].fill(b'*');
             }
         }
+        for stretch in likely_secrets(&text[line]) {
+            bytes[stretch].fill(b'*');
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// Values in a line that nothing decoded (it may not even be YAML), behind keys such as `password`.
+fn likely_secrets(line: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (at, separator) in line.match_indices([':', '=']) {
+        let before = line[..at].trim_end_matches(['"', '\'']);
+        let in_key = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        let key = before.rsplit(|c| !in_key(c)).next().unwrap_or_default();
+        let value = line[at + separator.len()..].trim_start();
+        // `key` alone holds a name more often than a secret.
+        if key == "key"
+            || !looks_secret(key)
+            || value.is_empty()
+            || value.starts_with(['$', '{', '[', '|', '>', '&', '*'])
+        {
+            continue;
+        }
+        let start = line.len() - value.len();
+        let end = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => value[1..].find(quote).map_or(value.len(), |at| at + 2),
+            _ => value.find([',', '}', ']']).unwrap_or(value.len()),
+        };
+        found.push(start..start + end);
+    }
+    found
 }
 
 fn line_around(text: &str, at: usize) -> Range<usize> {
@@ -231,6 +260,26 @@ impl<'a> Entry<'a> {
             notes: notes
                 .map(|note| EntryNote { message: &note.message, place: note.place.as_ref().map(EntryPlace::new) })
                 .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_were_not_decoded_do_not_show_what_looks_secret() {
+        let cases = [
+            ("  password: hunter2", vec!["hunter2"]),
+            ("{\"api_key\": \"a, b\", token: x, y: z}", vec!["\"a, b\"", "x"]),
+            ("a.b.secret=x", vec!["x"]),
+            ("password: ${env:P}", vec![]),
+            ("key: name, cert_file: /x, tokens: {a: b}", vec![]),
+        ];
+        for (line, expected) in cases {
+            let found: Vec<&str> = likely_secrets(line).into_iter().map(|stretch| &line[stretch]).collect();
+            assert_eq!(found, expected, "{line}");
         }
     }
 }

@@ -50,7 +50,7 @@ impl Source {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Env(name) => format!("env:{name}"),
-            Self::Line(_) => "yaml:".to_owned(),
+            Self::Line(_) => "--config yaml".to_owned(),
             Self::Inline { name, .. } => name.clone(),
             Self::Unsupported(uri) => uri.clone(),
         }

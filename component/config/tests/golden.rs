@@ -111,8 +111,9 @@ fn values_from_outside_are_not_shown() {
 
 #[test]
 fn secrets_are_starred_out_of_excerpts() {
-    let (_, diags) =
-        everything("it: {endpoint: e, name: n, password: hunter2, headers: {a: hunter2}, pasword: hunter2, colour: 1}\n");
+    let (_, diags) = everything(
+        "it: {endpoint: e, name: n, password: hunter2, headers: {a: hunter2}, pasword: hunter2, colour: 1}\n",
+    );
     check("secrets_in_excerpts", &diags);
 }
 
@@ -179,7 +180,8 @@ fn bad_sets() {
 
 #[test]
 fn bad_sources() {
-    let sources = ["https://example.com/a.yaml", "env:UNSET", "file:/nowhere/config.yaml", "yaml:a: b: c"].map(Source::parse);
+    let sources =
+        ["https://example.com/a.yaml", "env:UNSET", "file:/nowhere/config.yaml", "yaml:a: b: c"].map(Source::parse);
     let (tree, diags) = load(&sources, &[], &environment);
     assert!(tree.is_none());
     check("bad_sources", &diags);

@@ -32,7 +32,7 @@ impl<'de> SeqAccess<'de> for SeqItems<'_> {
             return Ok(None);
         };
         let path = Path::Index(self.de.path, at);
-        self.de.child(item, &path, None, false, seed).map(Some)
+        self.de.child(item, &path, false, seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -134,7 +134,7 @@ impl<'de> MapAccess<'de> for MapEntries<'_> {
         match self.current {
             Some(entry) => {
                 let path = Path::Key(self.de.path, &entry.key.text);
-                self.de.child(&entry.value, &path, Some(&entry.key), self.are_fields, seed)
+                self.de.child(&entry.value, &path, self.are_fields, seed)
             }
             None => seed.deserialize(Wild::new()),
         }
@@ -211,7 +211,7 @@ impl<'p> EnumEntry<'p> {
             return Err(DecodeError::custom(format!("`{0}` needs a value: `{0}: ...`", self.variant)));
         };
         let path = Path::Key(self.de.path, &entry.key.text);
-        self.de.child(&entry.value, &path, Some(&entry.key), false, seed)
+        self.de.child(&entry.value, &path, false, seed)
     }
 }
 

@@ -7,8 +7,7 @@ use super::access::{EnumEntry, MapEntries, SeqItems};
 use super::context::{Context, Path, one_of};
 use super::error::{At, DecodeError, Target, Unknown, What};
 use crate::diagnostic::Diagnostic;
-use crate::node::{Key, Kind, Node, Origin};
-use crate::place::Place;
+use crate::node::{Kind, Node, Origin};
 
 /// A node that is being decoded.
 #[derive(Clone, Copy)]
@@ -16,15 +15,13 @@ pub(super) struct De<'p> {
     pub(super) node: &'p Node,
     pub(super) path: &'p Path<'p>,
     pub(super) context: &'p Context<'p>,
-    /// The key that it is the value of.
-    pub(super) key: Option<&'p Key>,
     /// Whether it is a field of a struct, which has a default or is missed.
     pub(super) is_field: bool,
 }
 
 impl<'p> De<'p> {
     pub(super) fn root(node: &'p Node, path: &'p Path<'p>, context: &'p Context<'p>) -> Self {
-        Self { node, path, context, key: None, is_field: false }
+        Self { node, path, context, is_field: false }
     }
 
     pub(super) fn address(node: &Node) -> usize {
@@ -36,11 +33,10 @@ impl<'p> De<'p> {
         &self,
         node: &Node,
         path: &Path<'_>,
-        key: Option<&Key>,
         is_field: bool,
         seed: S,
     ) -> Result<S::Value, DecodeError> {
-        seed.deserialize(De { node, path, context: self.context, key, is_field })
+        seed.deserialize(De { node, path, context: self.context, is_field })
     }
 
     /// Runs a step of decoding; an error that nobody further down claimed is about this node.
@@ -96,7 +92,11 @@ impl<'p> De<'p> {
             What::Unknown { kind, found, expected } => self.unknown(*kind, found, expected),
             What::Poison => self.poisoned(),
         };
-        Some(error.at(self.path.render(), self.node.place()))
+        let place = match (what, self.node.entries()) {
+            (What::Unknown { kind: Unknown::Variant, .. }, [entry]) => &entry.key.place,
+            _ => self.node.place(),
+        };
+        Some(error.at(self.path.render(), place))
     }
 
     fn unknown(&self, kind: Unknown, found: &str, expected: &[&str]) -> Diagnostic {
@@ -126,11 +126,7 @@ impl<'p> De<'p> {
         if given.is_some_and(|value| !value.is_null() && self.context.is_omitted(Self::address(value))) {
             return None;
         }
-        let place: &Place = match (self.node.entry(field), self.key) {
-            (Some(entry), _) => &entry.key.place,
-            (None, Some(key)) => &key.place,
-            (None, None) => self.node.place(),
-        };
+        let place = self.node.entry(field).map_or(self.node.head(), |entry| &entry.key.place);
         let message = match given {
             Some(_) => format!("`{field}` has no value"),
             None => format!("missing field `{field}`"),
@@ -295,9 +291,7 @@ impl<'de> Deserializer<'de> for De<'_> {
         self.here(|de| match (de.node.kind(), de.as_text()) {
             (Kind::Map(entries), _) if entries.len() == 1 => visitor.visit_enum(EnumEntry::with_value(de, &entries[0])),
             (_, Some(text)) if !de.node.is_null() => visitor.visit_enum(EnumEntry::alone(de, text)),
-            (Kind::Map(_), _) => {
-                Err(DecodeError::custom(format!("expected exactly one of its keys: {}", one_of(variants))))
-            }
+            (Kind::Map(_), _) => Err(DecodeError::custom(format!("expected exactly {}", one_of(variants)))),
             _ => Err(DecodeError::new(What::Type { expected: one_of(variants) })),
         })
     }

@@ -1,5 +1,5 @@
 //! What the tests of this crate share: a config type with one of everything, and short ways to load and decode.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

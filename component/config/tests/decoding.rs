@@ -1,0 +1,168 @@
+//! Typed decoding where nothing is wrong: defaults, null, text as written, types that accept two forms.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use steadyline_config::{ByteSize, ComponentId, Duration, Secret, decode};
+use support::{Rule, Tls, Value, Verbosity, everything, tree};
+
+fn decoded<T: serde::de::DeserializeOwned>(value: &str) -> Option<T> {
+    let tree = tree(&format!("it: {value}"));
+    let mut diags = tree.diagnostics();
+    let decoded = decode(tree.root.get("it").unwrap(), "it", &mut diags);
+    assert_eq!(decoded.is_some(), !diags.has_errors(), "{}", diags.to_text(false));
+    decoded
+}
+
+#[test]
+fn everything_decodes() {
+    let (value, diags) = everything(
+        "it:
+  endpoint: http://x
+  name: 0123
+  interval: 1m30s
+  limit: 512KiB
+  workers: 1e3
+  ratio: 1
+  enabled: true
+  verbosity: changes
+  value: {size: steps}
+  password: 1e5
+  headers: {a: 'Bearer ${env:TOKEN}', b: true}
+  tls: {insecure: true}
+  auth: sigv4auth/amp
+  keep: [a, 1, 1.50]
+  rules: [{from: a, to: b}]
+  counts: {1: -1}
+",
+    );
+    let value = value.unwrap_or_else(|| panic!("{}", diags.to_text(false)));
+    assert!(diags.is_empty());
+    assert_eq!(value.name, "0123");
+    assert_eq!(value.interval, Duration::from_secs(90));
+    assert_eq!(value.limit, ByteSize::kib(512));
+    assert_eq!((value.workers, value.ratio, value.enabled), (1000, 1.0, true));
+    assert_eq!((value.verbosity, value.value), (Verbosity::Changes, Some(Value::Size("steps".to_owned()))));
+    assert_eq!(value.password.expose(), "1e5");
+    assert_eq!(value.headers["a"].expose(), "Bearer hunter2-do-not-show");
+    assert_eq!(value.headers["b"].expose(), "true");
+    assert_eq!(value.tls, Some(Tls { insecure: true, ca_file: None }));
+    assert_eq!(value.auth.as_ref().map(ComponentId::type_name), Some("sigv4auth"));
+    assert_eq!(value.keep, ["a", "1", "1.50"]);
+    assert_eq!(value.rules, [Rule { from: "a".to_owned(), to: "b".to_owned() }]);
+    assert_eq!(value.counts, BTreeMap::from([(1, -1)]));
+    assert_eq!(diags.secrets().iter().collect::<Vec<_>>(), ["it.headers.a", "it.headers.b", "it.password"]);
+}
+
+#[test]
+fn text_from_a_variable_stays_as_it_is_where_text_is_wanted() {
+    let cases = [
+        ("${env:ZEROS}", "0123"),
+        ("${env:EXPONENT}", "1e5"),
+        ("${env:LIST}", "[a, b]"),
+        ("${env:EMPTY}", ""),
+        ("'${env:UNSET:-true}'", "true"),
+    ];
+    for (written, expected) in cases {
+        assert_eq!(decoded::<String>(written).as_deref(), Some(expected), "{written}");
+    }
+    assert_eq!(decoded::<u32>("${env:ZEROS}"), Some(123));
+    assert_eq!(decoded::<Vec<String>>("${env:LIST}"), Some(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(decoded::<Option<ComponentId>>("'${env:UNSET:-}'"), Some(None));
+}
+
+#[test]
+fn an_empty_body_keeps_the_defaults() {
+    assert_eq!(decoded::<Tls>(""), Some(Tls::default()));
+    let (value, diags) = everything(
+        "it: {endpoint: e, name: n, interval: , workers: , tls: , keep: , headers: , verbosity: , password: '${env:EMPTY}', limit: '${env:EMPTY}'}",
+    );
+    let value = value.unwrap_or_else(|| panic!("{}", diags.to_text(false)));
+    assert_eq!((value.workers, value.interval, value.tls, value.limit), (4, Duration::ZERO, None, ByteSize::default()));
+    assert!(value.password.is_empty() && value.keep.is_empty() && value.headers.is_empty());
+}
+
+#[test]
+fn a_value_is_given_beside_an_unknown_key_but_not_beside_a_wrong_one() {
+    let (value, diags) = everything("it: {endpoint: e, name: n, colour: red}");
+    assert!(value.is_some() && diags.error_count() == 1);
+    let (value, diags) = everything("it: {endpoint: e, name: n, workers: red}");
+    assert!(value.is_none() && diags.error_count() == 1);
+}
+
+/// A list of names, or one of them, or a map with details.
+#[derive(Debug, PartialEq)]
+enum Names {
+    One(String),
+    Rule(Rule),
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamesVisitor;
+
+        impl<'de> Visitor<'de> for NamesVisitor {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a rule")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Names, E> {
+                Ok(Names::One(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Names, A::Error> {
+                Rule::deserialize(MapAccessDeserializer::new(map)).map(Names::Rule)
+            }
+        }
+
+        deserializer.deserialize_any(NamesVisitor)
+    }
+}
+
+#[test]
+fn a_type_may_accept_two_forms_and_still_report_everything() {
+    assert_eq!(decoded::<Names>("a"), Some(Names::One("a".to_owned())));
+    let rule = Rule { from: "a".to_owned(), to: "b".to_owned() };
+    assert_eq!(decoded::<Names>("{from: a, to: b}"), Some(Names::Rule(rule)));
+
+    let tree = tree("it: [{from: [1], too: x}, 5, {form: y, to: z}]");
+    let mut diags = tree.diagnostics();
+    assert_eq!(decode::<Vec<Names>>(tree.root.get("it").unwrap(), "it", &mut diags), None);
+    let found: Vec<(&str, &str, Option<&str>)> =
+        diags.sorted().into_iter().map(|found| (found.rule, found.path.as_str(), found.help.as_deref())).collect();
+    assert_eq!(
+        found,
+        [
+            ("missing-field", "it[0].to", None),
+            ("wrong-type", "it[0].from", None),
+            ("unknown-key", "it[0].too", Some("did you mean `to`?")),
+            ("wrong-type", "it[1]", None),
+            ("missing-field", "it[2].from", None),
+            ("unknown-key", "it[2].form", Some("did you mean `from`?")),
+        ]
+    );
+}
+
+#[test]
+fn secrets_are_found_wherever_they_are() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        #[serde(rename = "list")]
+        _list: Vec<BTreeMap<String, Secret>>,
+        #[serde(rename = "maybe")]
+        _maybe: Option<Secret>,
+    }
+    let tree = tree("it: {list: [{a: x}, {b.c: y}], maybe: z}");
+    let mut diags = tree.diagnostics();
+    assert!(decode::<Nested>(tree.root.get("it").unwrap(), "it", &mut diags).is_some());
+    let found: Vec<&str> = diags.secrets().iter().collect();
+    assert_eq!(found, ["it.list[0].a", "it.list[1][\"b.c\"]", "it.maybe"]);
+}
