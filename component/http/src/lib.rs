@@ -1,1 +1,38 @@
-//! HTTP plumbing shared by components: a client with TLS, proxies and compression; a small server.
+//! HTTP plumbing that components share: a client with TLS, proxies and compression.
+//! Knows no protocol above HTTP; what a status means to a protocol is decided where the protocol is.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`client`] | one request, one [`Answer`] or [`TransportError`] |
+//! | [`keys`] | the Collector's HTTP client keys, for exporters' config structs |
+//! | [`tls`] | the `tls` block, and rustls made from it |
+//! | [`connect`] | dialling: DNS, TCP, proxies, TLS, each failing under its own name |
+//! | [`compress`] | gzip, zstd, deflate |
+//! | [`headers`] | configured headers, `Retry-After` |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod client;
+pub mod compress;
+pub mod connect;
+pub mod error;
+pub mod headers;
+pub mod keys;
+pub mod tls;
+
+pub use client::{Answer, Client};
+pub use compress::{Compression, CompressionParams, Compressor};
+pub use connect::Connector;
+pub use error::{ConfigProblem, TransportError, TransportErrorKind};
+pub use headers::retry_after;
+pub use keys::{ClientOptions, UNSUPPORTED_CLIENT_KEYS, with_unsupported};
+pub use tls::{TlsConfig, TlsVersion};
+
+/// What requests call themselves unless config says otherwise.
+pub const USER_AGENT: &str = concat!("steadyline/", env!("CARGO_PKG_VERSION"));
+
+// What the macro of `keys` needs in the crates that use it.
+#[doc(hidden)]
+pub mod __private {
+    pub use steadyline_component::factory::AuthConfig;
+    pub use steadyline_config::{Duration, Secret};
+}
