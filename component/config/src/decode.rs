@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::diagnostic::Diagnostics;
 use crate::node::Node;
+use crate::source::Environment;
 use context::{Context, Path};
 use error::Target;
 use node::De;
@@ -51,6 +52,17 @@ pub fn decode_with<T: DeserializeOwned>(
     let value = attempt(node, path, &context);
     context.finish(path, diags);
     value
+}
+
+/// Decodes a text by itself, as the tests of a component do; an empty text is an empty body. It must be wholly right:
+/// an unknown key is an error here, too.
+///
+/// # Errors
+/// All that is wrong with it; the text goes by the name `config`.
+pub fn decode_text<T: DeserializeOwned>(text: &str, env: &dyn Environment) -> Result<T, Box<Diagnostics>> {
+    let (node, mut diags) = crate::load::load_text(text, env);
+    let value = node.and_then(|node| decode(&node, "", &mut diags));
+    value.filter(|_| !diags.has_errors()).ok_or_else(|| Box::new(diags))
 }
 
 fn attempt<T: DeserializeOwned>(node: &Node, path: &str, context: &Context<'_>) -> Option<T> {

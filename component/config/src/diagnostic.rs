@@ -1,7 +1,7 @@
 //! What is wrong with a config: one [`Diagnostic`] each, all of them in [`Diagnostics`].
 //! The collection also knows the sources, for excerpts, and which values are secrets, so that none is ever shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::node::{Node, Origin, Poison};
 use crate::path;
 use crate::place::{Place, SourceId, SourceMap};
+use crate::types::InvalidValue;
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// The rule that was broken, in kebab case, stable: `unknown-key`.
     pub rule: &'static str,
@@ -32,7 +33,7 @@ pub struct Diagnostic {
 }
 
 /// A remark that belongs to a [`Diagnostic`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Note {
     /// The remark.
     pub message: String,
@@ -41,7 +42,7 @@ pub struct Note {
 }
 
 /// How bad a [`Diagnostic`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The config cannot be used.
@@ -141,10 +142,18 @@ impl From<Poison> for Diagnostic {
     }
 }
 
+impl From<InvalidValue> for Diagnostic {
+    fn from(error: InvalidValue) -> Self {
+        let diagnostic = Self::error("invalid-value", error.message).with_expected(error.expected);
+        Self { help: error.help, ..diagnostic }
+    }
+}
+
 /// All findings about one config.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
-    pub(crate) items: Vec<Diagnostic>,
+    items: Vec<Diagnostic>,
+    seen: HashSet<Diagnostic>,
     pub(crate) sources: Arc<SourceMap>,
     pub(crate) secrets: SecretPaths,
 }
@@ -157,7 +166,7 @@ impl Diagnostics {
 
     /// Adds a finding, unless it is there already.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.items.contains(&diagnostic) {
+        if self.seen.insert(diagnostic.clone()) {
             self.items.push(diagnostic);
         }
     }

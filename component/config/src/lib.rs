@@ -5,14 +5,39 @@
 //! |---|---|
 //! | read sources, merge, set, expand | [`load`], [`Source`], [`Environment`], giving a [`Tree`] |
 //! | walk the tree | [`Node`], [`Kind`], [`Entry`], [`Key`], [`Place`] |
-//! | turn a part of it into a type, all errors at once | [`decode`], [`decode_with`], [`Unsupported`] |
+//! | turn a part of it into a type, all errors at once | [`decode`], [`decode_with`], [`Unsupported`], [`decode_text`] |
 //! | report | [`Diagnostics`], [`Diagnostic`], [`suggest`] |
 //! | show what was resolved | [`to_yaml`], [`to_json`], [`Redact`] |
 //! | values with a spelling of their own | [`Duration`], [`ByteSize`], [`Secret`], [`ComponentId`] |
 //!
 //! Rules for config types: plain structs with `deny_unknown_fields`, externally tagged or unit enums; never
 //! `flatten`, `untagged` or an internal tag, because these lose the place of an error. A type that accepts two forms
-//! writes its own `Deserialize`. Defaults come from `#[serde(default)]`: an empty body keeps all of them.
+//! writes its own `Deserialize` (by `deserialize_any`). Defaults come from `#[serde(default)]`: an empty body keeps all of them.
+//!
+//! ```
+//! use steadyline_config::{Duration, Source, decode, load};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Exporter {
+//!     endpoint: String,
+//!     #[serde(default)]
+//!     timeout: Duration,
+//! }
+//!
+//! let text = "exporters: {otlp: {endpoint: \"${env:HOST}:4317\", timeut: 5s}}";
+//! let env = |name: &str| (name == "HOST").then(|| "backend".to_owned());
+//! let (tree, mut diags) = load(&[Source::inline("config.yaml", text)], &[], &env);
+//! let tree = tree.expect("the text is YAML");
+//!
+//! let node = tree.root.at_path("exporters.otlp").expect("it is there");
+//! let exporter: Option<Exporter> = decode(node, "exporters.otlp", &mut diags);
+//! assert_eq!(exporter.map(|exporter| exporter.endpoint).as_deref(), Some("backend:4317"));
+//!
+//! let report = diags.to_text(false);
+//! assert!(report.starts_with("error[unknown-key]: unknown key `timeut`"));
+//! assert!(report.contains("--> config.yaml:1:50") && report.contains("did you mean `timeout`?"));
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,7 +57,7 @@ mod suggest;
 mod types;
 mod write;
 
-pub use decode::{Unsupported, decode, decode_with};
+pub use decode::{Unsupported, decode, decode_text, decode_with};
 pub use diagnostic::{Diagnostic, Diagnostics, Note, SecretPaths, Severity};
 pub use load::{Tree, load};
 pub use merge::merge;

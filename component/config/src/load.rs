@@ -8,7 +8,7 @@ use crate::merge::merge;
 use crate::node::{Entry, Key, Kind, Node, Origin};
 use crate::parse::{self, Text};
 use crate::path::{self, Step};
-use crate::place::SourceMap;
+use crate::place::{Place, SourceMap};
 use crate::source::{Environment, Source};
 
 /// A config, resolved: merged, overridden, expanded.
@@ -70,6 +70,18 @@ fn finish(root: Option<Node>, loader: Loader, env: &dyn Environment) -> (Option<
     (tree, diags)
 }
 
+/// One text with all in it expanded; not necessarily a map.
+pub(crate) fn load_text(text: &str, env: &dyn Environment) -> (Option<Node>, Diagnostics) {
+    let mut loader = Loader { map: SourceMap::default(), found: Vec::new() };
+    let (source, file) = loader.map.add("config", text.into());
+    let place = Place { source, file: file.clone(), line: 1, column: 1, start: 0, end: 0 };
+    let empty = Node { kind: Kind::Null, text: None, place, origin: Origin::Literal, key_place: None };
+    let parsed = parse::parse(&Text { text, before: "", source, file });
+    let root = loader.keep(parsed).map(|node| node.unwrap_or(empty));
+    let (tree, diags) = finish(root, loader, env);
+    (tree.map(|tree| tree.root), diags)
+}
+
 struct Loader {
     map: SourceMap,
     found: Vec<Diagnostic>,
@@ -129,7 +141,7 @@ impl Loader {
             }
         };
         let parsed = parse::parse(&Text { text: value, before: &set[..=at], source: id, file: file.clone() });
-        let whole = crate::place::Place { source: id, file, line: 1, column: 1, start: 0, end: target.len() };
+        let whole = Place { source: id, file, line: 1, column: 1, start: 0, end: target.len() };
         let empty = Node {
             kind: Kind::Null,
             text: Some("".into()),

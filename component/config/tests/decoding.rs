@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
-use steadyline_config::{ByteSize, ComponentId, Duration, Secret, decode};
-use support::{Rule, Tls, Value, Verbosity, everything, tree};
+use steadyline_config::{ByteSize, ComponentId, Duration, Secret, decode, decode_text};
+use support::{Rule, Tls, Value, Verbosity, environment, everything, tree};
 
 fn decoded<T: serde::de::DeserializeOwned>(value: &str) -> Option<T> {
     let tree = tree(&format!("it: {value}"));
@@ -148,6 +148,61 @@ fn a_type_may_accept_two_forms_and_still_report_everything() {
             ("unknown-key", "it[2].form", Some("did you mean `from`?")),
         ]
     );
+}
+
+#[test]
+fn an_old_name_is_taken_and_both_names_are_refused() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Renamed {
+        #[serde(alias = "old_name")]
+        new_name: u8,
+        other: u8,
+    }
+    assert_eq!(decoded::<Renamed>("{old_name: 1, other: 2}"), Some(Renamed { new_name: 1, other: 2 }));
+    let error = decode_text::<Renamed>("{old_name: 1, new_name: 1, other: x}", &environment).unwrap_err();
+    assert_eq!(error.sorted()[0].rule, "duplicate-key");
+}
+
+#[test]
+fn a_required_part_that_is_missing_does_not_hide_other_errors() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        _id: ComponentId,
+        _wait: Duration,
+        _size: ByteSize,
+        _secret: Secret,
+        _rule: Rule,
+        _value: Value,
+        _pair: (u8, String),
+        _number: f32,
+    }
+    let error = decode_text::<Outer>("{_number: x, colour: red}", &environment).map(|_| ()).unwrap_err();
+    let rules: Vec<&str> = error.sorted().iter().map(|found| found.rule).collect();
+    let missing = ["missing-field"; 7];
+    assert_eq!(rules, [&missing[..], &["wrong-type", "unknown-key"]].concat());
+}
+
+#[test]
+fn as_many_errors_as_there_can_be_are_reported() {
+    let keys: String = (0..9_000).map(|at| format!("  key{at}: x\n")).collect();
+    let numbers = "n, ".repeat(9_000);
+    let (value, diags) = everything(&format!("it:\n{keys}  counts: {{1: x}}\n  endpoint: e\n  name: n\n"));
+    assert!(value.is_none());
+    assert_eq!(diags.error_count(), 9_001);
+    // Wrong values are told up to a number that nobody reads to the end.
+    let wrong = decode_text::<Vec<u8>>(&format!("[{numbers}]"), &environment).unwrap_err();
+    assert_eq!(wrong.error_count(), 200);
+}
+
+#[test]
+fn a_text_decodes_by_itself() {
+    assert_eq!(decode_text::<Tls>("", &environment).unwrap(), Tls::default());
+    assert_eq!(decode_text::<Tls>("insecure: true", &environment).unwrap().ca_file, None);
+    assert!(decode_text::<Tls>("insecur: true", &environment).unwrap_err().to_text(false).contains("did you mean"));
+    assert!(decode_text::<Tls>("insecure: [", &environment).is_err());
+    assert_eq!(decode_text::<u16>("${env:PORT}", &environment).unwrap(), 8080);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn bad_expansions() {
 fn values_from_outside_are_not_shown() {
     decoded(
         "values_not_shown",
-        "  interval: ${env:TOKEN}\n  workers: ${env:TOKEN}\n  verbosity: ${env:TOKEN}\n  limit: x${env:TOKEN}\n  auth: \"${env:TOKEN} a\"\n  value: {constant: \"${env:TOKEN}\"}\n  tls: ${env:TOKEN}\n",
+        "  interval: ${env:TOKEN}\n  workers: ${env:TOKEN}\n  verbosity: ${env:TOKEN}\n  limit: x${env:TOKEN}\n  auth: \"${env:TOKEN} a\"\n  value: {constant: \"${env:TOKEN}\"}\n  tls: ${env:TOKEN}\n  rules: [\"${env:USER_PASSWORD}\"]\n",
     );
 }
 

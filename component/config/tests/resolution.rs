@@ -212,6 +212,13 @@ fn a_file_of_ten_megabytes_is_read() {
 }
 
 #[test]
+fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
+    let tree = tree("\u{feff}a: 1\r\nb: x\r\n");
+    assert_eq!(plain(&tree.root), r#"{"a":1,"b":"x"}"#);
+    assert_eq!(tree.root.get("b").unwrap().place().to_string(), "config.yaml:2:4");
+}
+
+#[test]
 fn anchors_and_merge_keys_work() {
     let tree =
         tree("base: &base {a: 1, b: 2}\nuse: *base\nmerged:\n  <<: *base\n  b: 3\ntwo:\n  <<: [*base, {c: 4}]\n");

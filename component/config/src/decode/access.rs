@@ -4,12 +4,12 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::context::Path;
+use super::context::{Path, one_of};
 use super::error::{At, DecodeError, Target, Unknown, What};
 use super::node::De;
 use super::wild::Wild;
 use crate::diagnostic::Diagnostic;
-use crate::node::{Entry, Node};
+use crate::node::{Entry, Node, Origin};
 
 /// The elements of a list.
 pub(super) struct SeqItems<'p> {
@@ -83,30 +83,38 @@ impl<'p> MapEntries<'p> {
 
     /// An error about a key is told at the key, and leaves its entry out.
     fn blame_key(&self, error: DecodeError, entry: &Entry) -> DecodeError {
-        let path = Path::Key(self.de.path, &entry.key.text);
-        error.located(|what| {
-            let diagnostic = match what {
-                What::Unknown { kind: Unknown::Key, expected, .. } => {
-                    self.de.context.unknown_key_diagnostic(&path, entry, expected)
-                }
-                What::Unknown { found, expected, .. } => {
-                    Diagnostic::error("unknown-key", format!("unknown key `{found}`"))
-                        .with_expected(super::context::one_of(expected))
-                        .with_suggestion(found, expected.iter().copied())
-                }
-                What::Custom { message, expected, help } => {
-                    let error = Diagnostic::error("invalid-key", message.clone());
-                    Diagnostic { expected: expected.clone(), help: help.clone(), ..error }
-                }
-                What::Type { expected } | What::Value { expected, .. } => {
-                    Diagnostic::error("invalid-key", format!("expected {expected}, found the key `{}`", entry.key.text))
-                        .with_expected(expected.clone())
-                }
-                _ => Diagnostic::error("invalid-key", format!("the key `{}` is not valid", entry.key.text)),
-            };
-            let diagnostic = diagnostic.at(path.render(), &entry.key.place);
-            At { target: Target::Value(De::address(&entry.value)), diagnostic: Some(diagnostic) }
+        error.located(|what| At {
+            target: Target::Value(De::address(&entry.value)),
+            diagnostic: Some(self.key_diagnostic(what, entry)),
         })
+    }
+
+    fn key_diagnostic(&self, what: &What, entry: &Entry) -> Diagnostic {
+        let key = &entry.key.text;
+        let diagnostic = match (what, self.de.node.origin()) {
+            (What::Unknown { kind: Unknown::Key, expected, .. }, _) => {
+                return self.de.context.unknown_key_diagnostic(self.de.path, entry, expected);
+            }
+            (_, Origin::Expanded { written, .. }) => {
+                let message = format!("a key in the value of `{written}` is not valid");
+                return Diagnostic::error("invalid-key", message).at(self.de.path.render(), &entry.key.place);
+            }
+            (What::Unknown { found, expected, .. }, _) => {
+                Diagnostic::error("unknown-key", format!("unknown key `{found}`"))
+                    .with_expected(one_of(expected))
+                    .with_suggestion(found, expected.iter().copied())
+            }
+            (What::Custom { message, expected, help }, _) => {
+                let error = Diagnostic::error("invalid-key", message.clone());
+                Diagnostic { expected: expected.clone(), help: help.clone(), ..error }
+            }
+            (What::Type { expected } | What::Value { expected, .. }, _) => {
+                Diagnostic::error("invalid-key", format!("expected {expected}, found the key `{key}`"))
+                    .with_expected(expected.clone())
+            }
+            _ => Diagnostic::error("invalid-key", format!("the key `{key}` is not valid")),
+        };
+        diagnostic.at(Path::Key(self.de.path, key).render(), &entry.key.place)
     }
 }
 

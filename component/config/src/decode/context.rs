@@ -1,11 +1,11 @@
 //! What one decoding shares: what was found, what to leave out, what to make up, and where secrets were.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Unsupported;
 use crate::diagnostic::{Diagnostic, Diagnostics, looks_secret};
-use crate::node::{Entry, Node};
+use crate::node::{Entry, Node, Origin};
 use crate::path::{push_index, push_key};
 
 /// The path to a node, built only when somebody asks for it.
@@ -53,8 +53,10 @@ impl Path<'_> {
 pub(super) struct Context<'a> {
     unsupported: &'a Unsupported<'a>,
     found: RefCell<Vec<Diagnostic>>,
-    secrets: RefCell<Vec<(String, Node)>>,
+    secrets: RefCell<BTreeMap<String, Node>>,
     hidden: RefCell<Vec<Node>>,
+    /// Addresses of values whose keys were reported as unknown.
+    unknown: RefCell<BTreeSet<usize>>,
     /// Addresses of nodes that failed; they are left out from now on.
     omitted: RefCell<BTreeSet<usize>>,
     /// Fields to make up, by the address of their map.
@@ -68,6 +70,7 @@ impl<'a> Context<'a> {
             found: RefCell::default(),
             secrets: RefCell::default(),
             hidden: RefCell::default(),
+            unknown: RefCell::default(),
             omitted: RefCell::default(),
             made_up: RefCell::default(),
         }
@@ -85,18 +88,11 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        let mut found = self.found.borrow_mut();
-        if !found.contains(&diagnostic) {
-            found.push(diagnostic);
-        }
+        self.found.borrow_mut().push(diagnostic);
     }
 
     pub(super) fn note_secret(&self, path: &Path<'_>, node: &Node) {
-        let path = path.render();
-        let mut secrets = self.secrets.borrow_mut();
-        if !secrets.iter().any(|(known, _)| *known == path) {
-            secrets.push((path, node.clone()));
-        }
+        self.secrets.borrow_mut().entry(path.render()).or_insert_with(|| node.clone());
     }
 
     /// Leaves a node out from now on; false if it was left out already.
@@ -120,13 +116,24 @@ impl<'a> Context<'a> {
 
     /// Reports a key that is none of `fields`.
     pub(super) fn unknown_key(&self, base: &Path<'_>, entry: &Entry, fields: &[&str]) {
-        let path = Path::Key(base, &entry.key.text);
-        self.report(self.unknown_key_diagnostic(&path, entry, fields));
+        // Each attempt meets the same keys again.
+        if self.unknown.borrow_mut().insert(std::ptr::from_ref(&entry.value).addr()) {
+            self.report(self.unknown_key_diagnostic(base, entry, fields));
+        }
     }
 
-    pub(super) fn unknown_key_diagnostic(&self, path: &Path<'_>, entry: &Entry, fields: &[&str]) -> Diagnostic {
+    pub(super) fn unknown_key_diagnostic(&self, base: &Path<'_>, entry: &Entry, fields: &[&str]) -> Diagnostic {
         let key = &*entry.key.text;
+        let path = Path::Key(base, key);
         let suggestion = crate::suggest(key, fields.iter().copied());
+        // A password such as `a: b` reads as a map; its key is shown only if it is almost one that was expected.
+        if let (Origin::Expanded { written, .. }, None) = (entry.value.origin(), suggestion)
+            && entry.key.place == *entry.value.place()
+        {
+            return Diagnostic::error("unknown-key", format!("unknown key in the value of `{written}`"))
+                .at(base.render(), &entry.key.place)
+                .with_expected(one_of(fields));
+        }
         // A misspelt `password` is a password all the same.
         if looks_secret(key) || suggestion.is_some_and(looks_secret) {
             self.hidden.borrow_mut().push(entry.value.clone());

@@ -99,6 +99,7 @@ pub fn environment(name: &str) -> Option<String> {
         "LOOP" => "a${env:LOOP}",
         "BOMB" => "${env:BOMB}${env:BOMB}",
         "TOKEN" => "hunter2-do-not-show",
+        "USER_PASSWORD" => "{hunter2: hunter2-too}",
         "DOLLARS" => "pa$$word$1",
         "CONFIG" => "exporters: {debug: }",
         _ => return None,
