@@ -36,7 +36,8 @@ pub struct Unsupported<'a>(pub &'a [(&'a str, &'a str)]);
 /// Gives a value even if a key was unknown (which is reported), so that later checks can go on: ask
 /// [`Diagnostics::has_errors`] before anything is started. Gives none if any value was wrong or missing.
 ///
-/// `null` is an empty body: a struct takes all its defaults, a field keeps its own.
+/// `null` is an empty body: a struct takes all its defaults, a field keeps its own, an `Option` is `None`. Where
+/// `grpc:` alone should mean "with defaults", the field must be told apart from absent by a `Deserialize` of its own.
 pub fn decode<T: DeserializeOwned>(node: &Node, path: &str, diags: &mut Diagnostics) -> Option<T> {
     decode_with(node, path, &Unsupported::default(), diags)
 }

@@ -6,7 +6,7 @@
 //! | read sources, merge, set, expand | [`load`], [`Source`], [`Environment`], giving a [`Tree`] |
 //! | walk the tree | [`Node`], [`Kind`], [`Entry`], [`Key`], [`Place`] |
 //! | turn a part of it into a type, all errors at once | [`decode`], [`decode_with`], [`Unsupported`], [`decode_text`] |
-//! | report | [`Diagnostics`], [`Diagnostic`], [`suggest`] |
+//! | report | [`Diagnostics`], [`Diagnostic`], [`suggest`], [`RULES`] |
 //! | show what was resolved | [`to_yaml`], [`to_json`], [`Redact`] |
 //! | values with a spelling of their own | [`Duration`], [`ByteSize`], [`Secret`], [`ComponentId`] |
 //!
@@ -51,6 +51,7 @@ mod parse;
 mod path;
 mod place;
 mod render;
+mod rules;
 mod scalar;
 mod source;
 mod suggest;
@@ -65,6 +66,7 @@ pub use node::{Entry, Key, Kind, Node, Origin, Poison};
 pub use parse::{MAX_ALIASES, MAX_DEPTH, MAX_NODES};
 pub use path::{index as path_index, join as path_join};
 pub use place::{Place, SourceId, SourceMap};
+pub use rules::RULES;
 pub use source::{Environment, MAX_FILE_BYTES, ProcessEnvironment, Source};
 pub use suggest::suggest;
 pub use types::{ByteSize, ComponentId, Duration, InvalidValue, Secret};

@@ -6,12 +6,15 @@ mod support;
 
 use std::path::PathBuf;
 
-use steadyline_config::{Diagnostics, Source, load};
+use steadyline_config::{Diagnostics, RULES, Source, load};
 use support::{environment, everything};
 
 fn check(name: &str, diags: &Diagnostics) {
     assert!(!diags.is_empty(), "{name}: nothing was found");
     let text = format!("{}\n{}\n\n{}", diags.to_text(false), diags.to_json(), diags.to_github());
+    for diagnostic in diags.sorted() {
+        assert!(RULES.iter().any(|(rule, _)| *rule == diagnostic.rule), "{} is not described", diagnostic.rule);
+    }
     assert!(!text.contains("hunter2"), "{name} shows a secret:\n{text}");
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -212,6 +212,40 @@ fn a_file_of_ten_megabytes_is_read() {
 }
 
 #[test]
+fn the_flagship_reads_as_it_is_meant() {
+    let text = r#"
+extensions:
+  health_check:
+  sigv4auth/amp: {region: "${env:AMP_REGION:-us-east-1}", assume_role: {arn: "${env:AMP_WRITER_ROLE_ARN:-}"}}
+receivers:
+  dynamodb/onboarding:
+    endpoint: ${env:DYNAMODB_ENDPOINT:-embedded_dynamodb}  # an extension's name, a URL, or `aws`
+    where: status in ["visited", "registered"] || size(completed_steps) > 0
+    metrics:
+      - {name: onboarding_completed_steps, unit: "{step}", value: {size: completed_steps}}
+exporters:
+  otlp: {headers: {authorization: "Bearer ${env:OTLP_TOKEN:-}"}}
+service:
+  pipelines:
+    metrics/onboarding: {receivers: [dynamodb/onboarding], exporters: "${env:EXPORTERS:-[prometheus, debug]}"}
+"#;
+    let root = tree(text).root;
+    let at = |path: &str| plain(root.at_path(path).unwrap());
+    assert_eq!(
+        at("extensions"),
+        r#"{"health_check":null,"sigv4auth/amp":{"region":"us-east-1","assume_role":{"arn":""}}}"#
+    );
+    assert_eq!(at("receivers.dynamodb/onboarding.endpoint"), r#""embedded_dynamodb""#);
+    assert_eq!(
+        at("receivers.dynamodb/onboarding.where"),
+        r#""status in [\"visited\", \"registered\"] || size(completed_steps) > 0""#
+    );
+    assert_eq!(at("receivers.dynamodb/onboarding.metrics[0].unit"), r#""{step}""#);
+    assert_eq!(at("exporters.otlp.headers.authorization"), r#""Bearer ""#);
+    assert_eq!(at("service.pipelines.metrics/onboarding.exporters"), r#"["prometheus","debug"]"#);
+}
+
+#[test]
 fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
     let tree = tree("\u{feff}a: 1\r\nb: x\r\n");
     assert_eq!(plain(&tree.root), r#"{"a":1,"b":"x"}"#);

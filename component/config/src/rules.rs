@@ -1,0 +1,30 @@
+//! The rules that reading and decoding a config can find broken, for reference pages and `explain`.
+
+/// Every rule of this crate and what it means, by name.
+pub const RULES: [(&str, &str); 25] = [
+    ("bad-set", "a `--set` is not of the form `a.b.c=value`, or points into a list"),
+    ("duplicate-key", "a map has a key twice, or a setting is given under its old and its new name"),
+    ("empty-config", "there is no config, or a source of it holds nothing"),
+    ("expansion-loop", "a value takes more than 100 expansions: a variable probably refers to itself"),
+    ("expansion-too-large", "expansions bring more than 10 MB"),
+    ("file-too-large", "a file or variable is larger than 10 MB"),
+    ("invalid-expansion", "what stands in `${...}` is neither a variable's name nor `file:` and a path"),
+    ("invalid-key", "a key is not of the form that this map wants"),
+    ("invalid-value", "a value has the right type, but is out of range or spelt wrong"),
+    ("missing-field", "a setting without a default is not given"),
+    ("not-text", "a file is not UTF-8 text"),
+    ("tab-indentation", "a tab indents a line, which YAML does not allow"),
+    ("too-deep", "lists and maps are nested deeper than 64 levels"),
+    ("too-many-aliases", "a source has more than 100 aliases"),
+    ("too-many-expansions", "the config takes more than 1000 expansions"),
+    ("too-many-values", "the config has more than 20,000 values, aliases counted as what they stand for"),
+    ("unknown-anchor", "an alias has no anchor before it"),
+    ("unknown-key", "nothing reads this key"),
+    ("unknown-value", "a value is none of the words that there are to choose from"),
+    ("unreadable-file", "a file cannot be read"),
+    ("unset-variable", "a variable that is needed is not set and has no default"),
+    ("unsupported-key", "the Collector reads this key and Steadyline does not; the message says what to do instead"),
+    ("unsupported-source", "a config cannot be read from this kind of address"),
+    ("wrong-type", "a value is of another type than is wanted, such as a text where a number belongs"),
+    ("yaml-syntax", "the text is not valid YAML"),
+];
