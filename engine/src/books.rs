@@ -1,0 +1,45 @@
+//! The books of the whole process: one tally for each component, signal and place in the graph.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use steadyline_component::{Kind, Tally};
+use steadyline_telemetry::Signal;
+
+/// All tallies. Cheap to clone; all clones are one set of books.
+#[derive(Debug, Clone, Default)]
+pub struct Books(Arc<Mutex<Vec<Arc<Account>>>>);
+
+/// The books of one component in one place.
+#[derive(Debug)]
+pub struct Account {
+    /// What kind of component it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: String,
+    /// The signal that is counted.
+    pub signal: Signal,
+    /// The pipeline it belongs to; empty for what pipelines share.
+    pub pipeline: String,
+    /// What is counted.
+    pub tally: Tally,
+}
+
+impl Books {
+    /// Opens an account.
+    pub fn open(&self, kind: Kind, id: &str, signal: Signal, pipeline: &str) -> Arc<Account> {
+        let account = Arc::new(Account {
+            kind,
+            id: id.to_string(),
+            signal,
+            pipeline: pipeline.to_string(),
+            tally: Tally::default(),
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&account));
+        account
+    }
+
+    /// Every account, in the order in which they were opened.
+    pub fn read(&self) -> Vec<Arc<Account>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,306 @@
+//! From plan to graph: every component is made, nothing is started. `validate` stops here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use steadyline_component::factory::{Build, Extensions};
+use steadyline_component::{Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
+use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
+use steadyline_telemetry::Signal;
+
+use crate::books::Books;
+use crate::config::{PipelinePlan, Plan};
+use crate::delivery::Branch;
+use crate::registry::Registry;
+use crate::run::{Joint, Pipeline, SinkNode, Stage};
+
+/// What components of one process share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Time.
+    pub clock: Clock,
+    /// Instruments.
+    pub meter: Meter,
+    /// Tallies.
+    pub books: Books,
+    /// Statuses.
+    pub board: Board,
+}
+
+impl Shared {
+    /// Fresh ones around a clock.
+    pub fn new(clock: Clock) -> Shared {
+        Shared { board: Board::new(clock.clone()), clock, meter: Meter::default(), books: Books::default() }
+    }
+}
+
+/// A graph that is made and not started.
+pub struct Graph {
+    /// The plan it was made from.
+    pub plan: Plan,
+    /// What its components share.
+    pub shared: Shared,
+    /// Extensions in the order in which they must start.
+    pub extensions: Vec<(ComponentId, Arc<dyn Extension>)>,
+    /// Exporters with queues.
+    pub branches: Vec<Arc<Branch>>,
+    /// Exporters without.
+    pub sinks: Vec<(ComponentId, Arc<dyn Sink>)>,
+    /// Pipelines by their place in the plan.
+    pub pipelines: Vec<Arc<Pipeline>>,
+    /// Connectors.
+    pub joints: Vec<Arc<Joint>>,
+    /// Receivers and the places of their pipelines.
+    pub receivers: Vec<ReceiverNode>,
+}
+
+/// A receiver that is made and not started.
+pub struct ReceiverNode {
+    /// Its id.
+    pub id: ComponentId,
+    /// The signal of this instance.
+    pub signal: Signal,
+    /// The receiver.
+    pub source: SourceKind,
+    /// The pipelines that list it, by place.
+    pub pipelines: Vec<usize>,
+}
+
+/// The two ways in which data comes in.
+pub enum SourceKind {
+    /// Read on a cadence.
+    Polled(Polling),
+    /// Pushes by itself.
+    Pushed(Box<dyn Receiver>),
+}
+
+/// Makes everything that the config's enabled pipelines use.
+/// `None` if there are errors; all of them are in the diagnostics, warnings too.
+pub fn build(root: &Node, registry: &Registry, shared: &Shared, diagnostics: &mut Diagnostics) -> Option<Graph> {
+    let plan = Plan::new(root, registry, diagnostics)?;
+    let mut builder = Builder::new(root, registry, shared);
+    for id in &plan.service.extensions {
+        builder.pool.resolve(id, diagnostics);
+    }
+    let receivers = builder.receivers(&plan, diagnostics);
+    builder.exporters(&plan, diagnostics);
+    builder.connectors(&plan, diagnostics);
+    let pipelines: Vec<Option<Arc<Pipeline>>> =
+        plan.pipelines.iter().map(|pipeline| builder.pipeline(pipeline, diagnostics)).collect();
+    if diagnostics.has_errors() {
+        return None;
+    }
+    // Without errors, every pipeline was made.
+    let pipelines: Vec<Arc<Pipeline>> = pipelines.into_iter().flatten().collect();
+    builder.join(&plan, &pipelines);
+    Some(Graph {
+        shared: shared.clone(),
+        extensions: builder.pool.order,
+        branches: builder.branches.into_values().collect(),
+        sinks: builder.sinks.into_iter().map(|((_, id), node)| (id, Arc::clone(&node.sink))).collect(),
+        joints: builder.joints.into_values().collect(),
+        pipelines,
+        receivers,
+        plan,
+    })
+}
+
+struct Builder<'a> {
+    pool: Pool<'a>,
+    branches: BTreeMap<(Signal, ComponentId), Arc<Branch>>,
+    sinks: BTreeMap<(Signal, ComponentId), Arc<SinkNode>>,
+    joints: BTreeMap<(Signal, Signal, ComponentId), Arc<Joint>>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(root: &'a Node, registry: &'a Registry, shared: &'a Shared) -> Self {
+        let pool = Pool { root, registry, shared, made: BTreeMap::new(), order: Vec::new(), open: Vec::new() };
+        Builder { pool, branches: BTreeMap::new(), sinks: BTreeMap::new(), joints: BTreeMap::new() }
+    }
+
+    /// One receiver a (signal, id), shared by the pipelines of that signal that list it.
+    fn receivers(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<ReceiverNode> {
+        let mut places: BTreeMap<(Signal, &ComponentId), Vec<usize>> = BTreeMap::new();
+        for (place, pipeline) in plan.pipelines.iter().enumerate() {
+            for id in &pipeline.receivers {
+                places.entry((pipeline.signal, id)).or_default().push(place);
+            }
+        }
+        let mut receivers = Vec::new();
+        for ((signal, id), pipelines) in places {
+            let source = self.pool.make(Kind::Receiver, id, signal, diagnostics, |build, context| match build {
+                Build::Poller(make) => make(context).map(SourceKind::Polled),
+                Build::Receiver(make) => make(context).map(SourceKind::Pushed),
+                _ => None,
+            });
+            if let Some(source) = source {
+                receivers.push(ReceiverNode { id: id.clone(), signal, source, pipelines });
+            }
+        }
+        receivers
+    }
+
+    /// One exporter a (signal, id), one queue.
+    fn exporters(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) {
+        for pipeline in &plan.pipelines {
+            for id in &pipeline.exporters {
+                let key = (pipeline.signal, id.clone());
+                if self.branches.contains_key(&key) || self.sinks.contains_key(&key) {
+                    continue;
+                }
+                let made =
+                    self.pool.make(Kind::Exporter, id, pipeline.signal, diagnostics, |build, context| match build {
+                        Build::Exporter(make) => make(context),
+                        _ => None,
+                    });
+                let shared = self.pool.shared;
+                let account = shared.books.open(Kind::Exporter, id.as_str(), pipeline.signal, "");
+                match made {
+                    Some(Exporter::Queued { encoder, sender, delivery }) => {
+                        let name = format!("exporter:{id}");
+                        let status = shared.board.component(&name);
+                        let meter = component_meter(&shared.meter, "exporter", id);
+                        let branch = Branch::new(name, (encoder, sender, delivery), account, status, &meter);
+                        self.branches.insert(key, Arc::new(branch));
+                    }
+                    Some(Exporter::Direct(sink)) => {
+                        self.sinks.insert(key, Arc::new(SinkNode { sink, account }));
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn connectors(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) {
+        for from in &plan.pipelines {
+            for id in &from.to_connectors {
+                for to in plan.pipelines.iter().filter(|to| to.from_connectors.contains(id)) {
+                    let key = (from.signal, to.signal, id.clone());
+                    let factory = self.pool.registry.of_id(Kind::Connector, id);
+                    let Some(Build::Connector(_, pairs)) = factory.map(|f| f.build) else { continue };
+                    if self.joints.contains_key(&key) || !pairs.contains(&(from.signal, to.signal)) {
+                        continue;
+                    }
+                    let made =
+                        self.pool.make(Kind::Connector, id, from.signal, diagnostics, |build, context| match build {
+                            Build::Connector(make, _) => make(context),
+                            _ => None,
+                        });
+                    if let Some(connector) = made {
+                        let shared = self.pool.shared;
+                        let account = shared.books.open(Kind::Connector, id.as_str(), from.signal, "");
+                        self.joints.insert(key, Arc::new(Joint::new(connector, account, shared.clock.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    fn pipeline(&mut self, plan: &PipelinePlan, diagnostics: &mut Diagnostics) -> Option<Arc<Pipeline>> {
+        let shared = self.pool.shared;
+        let mut stages = Vec::new();
+        for id in &plan.processors {
+            let made = self.pool.make(Kind::Processor, id, plan.signal, diagnostics, |build, context| match build {
+                Build::Processor(make) => make(context),
+                _ => None,
+            });
+            let meter = component_meter(&shared.meter, "processor", id).with("pipeline", plan.id.as_str());
+            stages.push(Stage {
+                processor: made?,
+                account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, plan.id.as_str()),
+                series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
+            });
+        }
+        let key = |id: &ComponentId| (plan.signal, id.clone());
+        let branches = plan.exporters.iter().filter_map(|id| self.branches.get(&key(id)).cloned()).collect();
+        let sinks = plan.exporters.iter().filter_map(|id| self.sinks.get(&key(id)).cloned()).collect();
+        let from_here =
+            |(from, _, id): &(Signal, Signal, ComponentId)| *from == plan.signal && plan.to_connectors.contains(id);
+        let joints = self.joints.iter().filter(|(key, _)| from_here(key)).map(|(_, joint)| Arc::clone(joint)).collect();
+        let name = plan.id.to_string();
+        Some(Arc::new(Pipeline::new(name, stages, branches, sinks, joints, shared.clock.clone())))
+    }
+
+    fn join(&self, plan: &Plan, pipelines: &[Arc<Pipeline>]) {
+        for ((_, to, id), joint) in &self.joints {
+            let listed = plan.pipelines.iter().zip(pipelines);
+            let targets = listed.filter(|(plan, _)| plan.signal == *to && plan.from_connectors.contains(id));
+            joint.set_targets(targets.map(|(_, pipeline)| Arc::clone(pipeline)).collect());
+        }
+    }
+}
+
+/// The meter of one component.
+pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {
+    meter.with(kind, id.as_str())
+}
+
+/// Makes components, and extensions when something refers to them.
+struct Pool<'a> {
+    root: &'a Node,
+    registry: &'a Registry,
+    shared: &'a Shared,
+    made: BTreeMap<ComponentId, Option<Arc<dyn Extension>>>,
+    order: Vec<(ComponentId, Arc<dyn Extension>)>,
+    /// Extensions that are being made, to see a circle.
+    open: Vec<ComponentId>,
+}
+
+impl Pool<'_> {
+    fn make<T>(
+        &mut self,
+        kind: Kind,
+        id: &ComponentId,
+        signal: Signal,
+        diagnostics: &mut Diagnostics,
+        make: impl FnOnce(Build, &mut CreateContext<'_>) -> Option<T>,
+    ) -> Option<T> {
+        // What is missing here was reported by the plan.
+        let factory = self.registry.of_id(kind, id)?;
+        let node = self.root.get(kind.section())?.get(id.as_str())?;
+        let clock = self.shared.clock.clone();
+        let meter = component_meter(&self.shared.meter, kind.name(), id);
+        let mut context = CreateContext {
+            id,
+            signal,
+            clock: &clock,
+            meter: &meter,
+            node,
+            path: path_join(kind.section(), id.as_str()),
+            diagnostics,
+            extensions: self,
+        };
+        make(factory.build, &mut context)
+    }
+}
+
+impl Extensions for Pool<'_> {
+    fn resolve(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
+        if let Some(made) = self.made.get(id) {
+            return made.clone();
+        }
+        if self.open.contains(id) {
+            let message = format!("extension `{id}` refers to itself through others");
+            let at = path_join("extensions", id.as_str());
+            diagnostics.push(Diagnostic::error("cycle", message).at_node(self.root, "", &at).with_path(at.clone()));
+            return None;
+        }
+        self.open.push(id.clone());
+        let made = self.make(Kind::Extension, id, Signal::Metrics, diagnostics, |build, context| match build {
+            Build::Extension(make) => make(context),
+            _ => None,
+        });
+        self.open.pop();
+        self.made.insert(id.clone(), made.clone());
+        if let Some(extension) = &made {
+            self.order.push((id.clone(), Arc::clone(extension)));
+        }
+        made
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let section = self.root.get(Kind::Extension.section());
+        section.map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.text.to_string()).collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! One worker a shard: takes the first block, tries until it is settled, goes on with the next.
+//! A retry holds back its shard and no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadyline_component::delivery::SettleError;
+use steadyline_component::{Attempt, Block, Outcome, Status};
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::branch::Branch;
+
+/// Works until the queue is closed and its shard empty.
+pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
+    while let Some(block) = branch.queue.front(shard).await {
+        let verdict = settle(&branch, &block).await;
+        match verdict {
+            Verdict::Replace(blocks) => branch.queue.replace_front(shard, blocks),
+            Verdict::Settled(result) => {
+                let Some(taken) = branch.queue.pop(shard) else { return };
+                branch.account.tally.set_held(branch.queue.items());
+                if let Err(error) = result {
+                    taken.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+enum Verdict {
+    /// The block is done with: delivered, refused or given up; all of it is counted.
+    Settled(Result<(), SettleError>),
+    /// The block goes on as others.
+    Replace(Vec<Block>),
+}
+
+async fn settle(branch: &Branch, block: &Block) -> Verdict {
+    let retry = &branch.delivery.retry;
+    let mut backoff = Backoff::new(retry);
+    let started = Instant::now();
+    let budget: Duration = retry.max_elapsed_time.into();
+    for number in 0.. {
+        let outcome = attempt(branch, block, number).await;
+        let (reason, message, after) = match outcome {
+            Outcome::Delivered { dropped, message } => return delivered(branch, block, dropped, &message),
+            Outcome::Reject { reason, message } => return rejected(branch, block, &reason, &message),
+            Outcome::TooLarge { message } => return too_large(branch, block, &message),
+            Outcome::FallBack { message } => match branch.sender.recode(block) {
+                Some(recoded) => {
+                    tracing::warn!(component = %branch.name, "the backend does not take this protocol version, falling back: {message}");
+                    return Verdict::Replace(vec![inherit(block, recoded)]);
+                }
+                None => return rejected(branch, block, "protocol", &message),
+            },
+            Outcome::Retry { reason, message, after } => (reason, message, after),
+        };
+        branch.retried(&reason, &message);
+        if !retry.enabled {
+            return rejected(branch, block, &reason, &message);
+        }
+        let pause = backoff.pause().max(after.unwrap_or_default());
+        if !budget.is_zero() && started.elapsed() + pause > budget {
+            let words = format!("given up after {:.0?}: {message}", started.elapsed());
+            return gave_up(branch, block, &words);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    unreachable!("attempts are not bounded in number")
+}
+
+async fn attempt(branch: &Branch, block: &Block, number: u32) -> Outcome {
+    let timeout = branch.delivery.timeout;
+    branch.attempts.add(1.0);
+    branch.in_flight.add(1.0);
+    let this = Attempt { number };
+    let send = branch.sender.send(block, &this);
+    let outcome = if timeout.is_zero() {
+        send.await
+    } else {
+        tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| Outcome::Retry {
+            reason: "timeout".into(),
+            message: format!("no answer within {timeout:?}"),
+            after: None,
+        })
+    };
+    branch.in_flight.add(-1.0);
+    outcome
+}
+
+fn delivered(branch: &Branch, block: &Block, dropped: u64, message: &str) -> Verdict {
+    let dropped = dropped.min(block.items);
+    let tally = &branch.account.tally;
+    tally.outgoing(block.items - dropped);
+    branch.sent_bytes.add(block.payload.bytes().len() as f64);
+    branch.delivered();
+    if dropped > 0 {
+        tally.dropped("partial_success", dropped);
+        if let Some(more) = branch.reject_gate.pass() {
+            tracing::error!(component = %branch.name, items = dropped, suppressed = more,
+                "the backend took the request and left out {dropped} of {} items: {message}", block.items);
+        }
+        return Verdict::Settled(Err(SettleError::Final(format!("the backend left out {dropped} items: {message}"))));
+    }
+    Verdict::Settled(Ok(()))
+}
+
+fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verdict {
+    branch.account.tally.dropped(reason.to_string(), block.items);
+    branch.status.set(Status::Degraded(format!("refused by the backend ({reason}): {message}")));
+    if let Some(more) = branch.reject_gate.pass() {
+        let series = branch.sender.offending_series(block, message).unwrap_or_default();
+        tracing::error!(component = %branch.name, reason, items = block.items, series, suppressed = more,
+            "the backend refused a request for good, {} items are lost: {message}", block.items);
+    }
+    Verdict::Settled(Err(SettleError::Final(message.to_string())))
+}
+
+fn gave_up(branch: &Branch, block: &Block, message: &str) -> Verdict {
+    branch.account.tally.dropped("retries_exhausted", block.items);
+    if let Some(more) = branch.reject_gate.pass() {
+        tracing::error!(component = %branch.name, items = block.items, suppressed = more,
+            "{} items are lost, {message}", block.items);
+    }
+    Verdict::Settled(Err(SettleError::Retryable(message.to_string())))
+}
+
+fn too_large(branch: &Branch, block: &Block, message: &str) -> Verdict {
+    match branch.sender.split(block) {
+        Some((first, second)) => {
+            if let Some(more) = branch.retry_gate.pass() {
+                tracing::warn!(component = %branch.name, bytes = block.payload.bytes().len(), suppressed = more,
+                    "the backend says the request is too large, sending it in halves: {message}");
+            }
+            Verdict::Replace(vec![inherit(block, first), inherit(block, second)])
+        }
+        None => rejected(branch, block, "too_large", message),
+    }
+}
+
+/// A part of a block answers to the same waiters and holds the same permit.
+fn inherit(parent: &Block, mut child: Block) -> Block {
+    child.receipts = parent.receipts.clone();
+    child.permit = parent.permit.clone();
+    child.shard = parent.shard;
+    child
+}

@@ -1,0 +1,13 @@
+//! Running what was built: pipelines as chains of awaited calls, pollers on their cadence, start and stop in order.
+
+mod intake;
+mod pipeline;
+mod poll;
+mod service;
+mod supervise;
+
+pub use intake::SourceIntake;
+pub use pipeline::{Joint, Pipeline, SinkNode, Stage};
+pub use poll::PollTask;
+pub use service::{Running, StopReport};
+pub use supervise::supervise;

@@ -1,0 +1,200 @@
+//! Polling: ticks aligned to the wall clock, one pass at a time, each bounded in time, each ended with a verdict.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadyline_component::{
+    Clock, ComponentStatus, Header, Instrument, Meter, Now, Output, Pass, PassEnd, PollError, PollOutput, Polling,
+    Shutdown, Status, Tick,
+};
+
+use crate::gate::LogGate;
+
+/// A poller on its cadence.
+pub struct PollTask {
+    name: String,
+    polling: Polling,
+    source: Arc<str>,
+    output: Output,
+    clock: Clock,
+    status: ComponentStatus,
+    metrics: PollMetrics,
+    gate: LogGate,
+    epoch: u64,
+    last_tick: u64,
+    last_complete: Option<u64>,
+}
+
+struct PollMetrics {
+    complete: Arc<Instrument>,
+    partial: Arc<Instrument>,
+    failed: Arc<Instrument>,
+    overruns: Arc<Instrument>,
+    steps: Arc<Instrument>,
+    duration: Arc<Instrument>,
+    last_complete: Arc<Instrument>,
+}
+
+impl PollMetrics {
+    fn new(meter: &Meter) -> PollMetrics {
+        let polls = |outcome| meter.counter("receiver_polls", "Passes over the source.", &[("outcome", outcome)]);
+        PollMetrics {
+            complete: polls("complete"),
+            partial: polls("partial"),
+            failed: polls("failed"),
+            overruns: meter.counter("receiver_poll_overruns", "Ticks skipped because a pass took too long.", &[]),
+            steps: meter.counter("receiver_clock_steps", "Steps of the wall clock seen between polls.", &[]),
+            duration: meter.gauge("receiver_poll_duration_seconds", "How long the last pass took.", &[]),
+            last_complete: meter.gauge(
+                "receiver_last_complete_timestamp_seconds",
+                "When the last complete pass began, Unix time; 0 if there was none.",
+                &[],
+            ),
+        }
+    }
+}
+
+impl PollTask {
+    /// A poller that sends to `output` under the id `source`.
+    pub fn new(
+        source: &str,
+        polling: Polling,
+        output: Output,
+        clock: Clock,
+        status: ComponentStatus,
+        meter: &Meter,
+    ) -> PollTask {
+        PollTask {
+            name: format!("receiver:{source}"),
+            polling,
+            source: Arc::from(source),
+            output,
+            clock,
+            status,
+            metrics: PollMetrics::new(meter),
+            gate: LogGate::new(Duration::from_secs(30)),
+            epoch: 0,
+            last_tick: 0,
+            last_complete: None,
+        }
+    }
+
+    /// Polls until `stop` fires; a pass that is under way then is broken off and ends as partial.
+    pub async fn run(mut self, stop: Shutdown) {
+        let mut due = self.clock.now().mono + self.polling.schedule.initial_delay;
+        loop {
+            tokio::select! {
+                () = stop.wait() => return,
+                () = self.clock.sleep_until(due) => {}
+            }
+            self.report_step();
+            self.pass(&stop).await;
+            due = self.next_due();
+        }
+    }
+
+    /// One pass, whatever comes of it.
+    pub async fn pass(&mut self, stop: &Shutdown) -> PassEnd {
+        let began = self.clock.now();
+        let timeout = self.polling.schedule.pass_timeout();
+        let tick = self.tick(began, timeout, stop);
+        let output = self.pass_output(&tick, timeout);
+        let poll = self.clock.timeout(timeout, self.polling.poller.poll(&tick, &output));
+        let result = tokio::select! {
+            result = poll => result.unwrap_or_else(|| {
+                Err(PollError::new("timeout", format!("the pass did not end within {timeout:?}")))
+            }),
+            () = stop.wait() => Err(PollError::new("stopped", "the process stops")),
+        };
+        let end = self.verdict(result, tick.time);
+        self.metrics.duration.set((self.clock.now().mono - began.mono).as_secs_f64());
+        if let Err(error) = output.end(end).await {
+            tracing::warn!(component = %self.name, "the end of the pass did not get through: {error}");
+        }
+        end
+    }
+
+    fn tick(&mut self, now: Now, timeout: Duration, stop: &Shutdown) -> Tick {
+        self.epoch += 1;
+        // Remote write counts in milliseconds: two ticks must differ there too.
+        self.last_tick = now.unix_nanos.max(self.last_tick + 1_000_000);
+        Tick {
+            epoch: self.epoch,
+            time: self.last_tick,
+            deadline: now.mono + timeout,
+            last_complete: self.last_complete,
+            shutdown: stop.clone(),
+        }
+    }
+
+    fn pass_output(&self, tick: &Tick, timeout: Duration) -> PollOutput {
+        let interval = self.polling.schedule.interval;
+        let pass = Pass { epoch: tick.epoch, time: tick.time, interval, timeout, end: None };
+        let header = Header {
+            source: Arc::clone(&self.source),
+            pass: Some(pass),
+            identity: Arc::clone(&self.polling.identity),
+            ..Header::default()
+        };
+        PollOutput::new(self.output.clone(), header)
+    }
+
+    fn verdict(&mut self, result: Result<PassEnd, PollError>, time: u64) -> PassEnd {
+        match result {
+            Ok(PassEnd::Complete) => {
+                self.last_complete = Some(time);
+                self.metrics.complete.add(1.0);
+                self.metrics.last_complete.set(time as f64 / 1e9);
+                self.status.set(Status::Ok);
+                self.gate.reset();
+                PassEnd::Complete
+            }
+            Ok(end) => {
+                self.metrics.partial.add(1.0);
+                self.status.set(Status::Degraded("the last pass was not complete".into()));
+                end
+            }
+            Err(error) if error.reason == "stopped" => PassEnd::Partial,
+            Err(error) => {
+                self.metrics.failed.add(1.0);
+                if let Some(more) = self.gate.pass() {
+                    tracing::warn!(component = %self.name, reason = error.reason, suppressed = more,
+                        "a poll failed; the last values are kept and the next poll is in {:?}: {error}",
+                        self.polling.schedule.interval);
+                }
+                self.status.set(Status::Degraded(error.to_string()));
+                PassEnd::Partial
+            }
+        }
+    }
+
+    fn report_step(&self) {
+        if let Some(nanos) = self.clock.take_step() {
+            self.metrics.steps.add(1.0);
+            tracing::warn!(component = %self.name, "the wall clock stepped by {:.3} s; timestamps go on from there, and no series goes backwards",
+                nanos as f64 / 1e9);
+        }
+    }
+
+    /// The next multiple of the interval on the wall clock, plus an offset of this receiver's own, so that many
+    /// receivers do not ask at the same moment. Ticks that a long pass ran over are skipped and counted.
+    fn next_due(&self) -> Duration {
+        let interval = self.polling.schedule.interval.as_nanos().max(1_000_000) as u64;
+        let now = self.clock.now();
+        let offset = self.offset(interval);
+        let began = self.last_tick.saturating_sub(offset) / interval;
+        let current = now.unix_nanos.saturating_sub(offset) / interval;
+        if current > began {
+            self.metrics.overruns.add((current - began) as f64);
+        }
+        let next = (current + 1) * interval + offset;
+        now.mono + Duration::from_nanos(next.saturating_sub(now.unix_nanos).min(2 * interval))
+    }
+
+    fn offset(&self, interval: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.source.hash(&mut hasher);
+        hasher.finish() % (interval / 10).clamp(1, 2_000_000_000)
+    }
+}
