@@ -1,4 +1,4 @@
-//! HTTP plumbing that components share: a client with TLS, proxies and compression.
+//! HTTP plumbing that components share: a client with TLS, proxies and compression, and a small server.
 //! Knows no protocol above HTTP; what a status means to a protocol is decided where the protocol is.
 //!
 //! | room | what lives there |
@@ -9,6 +9,8 @@
 //! | [`connect`] | dialling: DNS, TCP, proxies, TLS, each failing under its own name |
 //! | [`compress`] | gzip, zstd, deflate |
 //! | [`headers`] | configured headers, `Retry-After` |
+//! | [`server`] | a bounded server for health checks and pull endpoints |
+//! | `testkit` | a scripted backend for tests (cargo feature `testkit`) |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod client;
@@ -17,6 +19,9 @@ pub mod connect;
 pub mod error;
 pub mod headers;
 pub mod keys;
+pub mod server;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod tls;
 
 pub use client::{Answer, Client};
@@ -25,6 +30,7 @@ pub use connect::Connector;
 pub use error::{ConfigProblem, TransportError, TransportErrorKind};
 pub use headers::retry_after;
 pub use keys::{ClientOptions, UNSUPPORTED_CLIENT_KEYS, with_unsupported};
+pub use server::{Server, ServerOptions, Serving};
 pub use tls::{TlsConfig, TlsVersion};
 
 /// What requests call themselves unless config says otherwise.
