@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`wire`] | protobuf primitives: a bounds-checked reader, an append-only writer |
 //! | [`slot`] | where one value lies in a batch's buffers |
+//! | [`text`] | values as text, where a backend knows nothing else |
 //! | [`shape`] | ordered lists of attribute keys, held once per batch |
 //! | [`metrics`] | the metric batch: decode, encode, build, edit, look inside |
 //! | [`opaque`] | traces and logs, carried as bytes and counted |
@@ -15,6 +16,7 @@ pub mod metrics;
 pub mod opaque;
 pub mod shape;
 pub mod slot;
+pub mod text;
 pub mod wire;
 
 pub use limits::{DecodeError, Limits};

@@ -87,6 +87,19 @@ impl Slot {
         (self.meta & LEN_MASK) as usize
     }
 
+    /// Whether this is text of at most `max` bytes: one comparison, for loops over many values.
+    #[inline]
+    pub fn is_text_within(self, max: u32) -> bool {
+        (self.meta & !OWN).wrapping_sub((ValueKind::Str as u32) << KIND_SHIFT) <= max.min(LEN_MASK)
+    }
+
+    /// The first `len` bytes of the value; all of it if it is shorter.
+    #[inline]
+    pub fn prefix(self, len: usize) -> Slot {
+        let len = self.len().min(len) as u32;
+        Slot { at: self.at, meta: self.meta & !LEN_MASK | len }
+    }
+
     /// Whether there are no bytes.
     #[inline]
     pub fn is_empty(self) -> bool {
@@ -184,6 +197,20 @@ mod tests {
             assert!(!Slot::wire(kind, 0, Slot::MAX_LEN).is_own());
             assert_eq!(Slot::wire(kind, 0, Slot::MAX_LEN).len(), Slot::MAX_LEN);
         }
+    }
+
+    #[test]
+    fn text_is_told_from_other_kinds_and_from_longer_text() {
+        for kind in KINDS {
+            for slot in [Slot::wire(kind, 7, 5), Slot::own(kind, 7, 5)] {
+                assert_eq!(slot.is_text_within(5), kind == ValueKind::Str);
+                assert!(!slot.is_text_within(4));
+                assert_eq!((slot.prefix(2).len(), slot.prefix(9)), (2, slot));
+                assert_eq!((slot.prefix(2).kind(), slot.prefix(2).is_own()), (kind, slot.is_own()));
+            }
+        }
+        assert!(Slot::wire(ValueKind::Str, 0, Slot::MAX_LEN).is_text_within(u32::MAX));
+        assert!(!Slot::wire(ValueKind::Bool, 0, 1).is_text_within(u32::MAX));
     }
 
     #[test]

@@ -85,9 +85,11 @@ impl<'a> Decoder<'a> {
     }
 
     fn resource(&mut self, row: usize, mut reader: Reader<'a>) -> Result<()> {
-        let mut set = SetBuilder::start(self);
-        let entities = self.tables.extras.len() as u32;
-        let mut dropped = self.tables.resources[row].dropped_attributes;
+        // A message may come in pieces: what an earlier one said stays.
+        let before = self.tables.resources[row].clone();
+        let mut set = SetBuilder::resume(self, before.attributes);
+        let entities = if before.entities.is_empty() { self.tables.extras.len() as u32 } else { before.entities.start };
+        let mut dropped = before.dropped_attributes;
         while let Some(field) = reader.field()? {
             match (field.number, field.data) {
                 (1, FieldData::Len(inner)) => set.add(self, inner)?,
@@ -127,7 +129,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn scope(&mut self, row: usize, mut reader: Reader<'a>) -> Result<()> {
-        let mut set = SetBuilder::start(self);
+        let mut set = SetBuilder::resume(self, self.tables.scopes[row].attributes);
         self.tables.scopes[row].present = true;
         while let Some(field) = reader.field()? {
             match (field.number, field.data) {
@@ -203,6 +205,8 @@ impl<'a> Decoder<'a> {
                     }
                 }
                 (1, _) => return Err(DecodeError::Malformed(field.at)),
+                (2, _) if kind.temporality().is_some() => return Err(DecodeError::Malformed(field.at)),
+                (3, _) if matches!(kind, MetricKind::Sum { .. }) => return Err(DecodeError::Malformed(field.at)),
                 _ => {}
             }
         }
@@ -323,6 +327,19 @@ impl SetBuilder {
         SetBuilder { first_value: decoder.tables.values.len(), matched: true, count: 0 }
     }
 
+    /// Starts with the pairs of a set that is there already; one set's values must stand together.
+    fn resume(decoder: &mut Decoder<'_>, before: Attributes) -> SetBuilder {
+        let mut set = SetBuilder::start(decoder);
+        let count = decoder.tables.shapes.width(before.shape);
+        if count > 0 {
+            let first = before.values as usize;
+            decoder.tables.values.extend_from_within(first..first + count);
+            decoder.guess = before.shape;
+            set.count = count;
+        }
+        set
+    }
+
     #[inline]
     fn add<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
         let (key, value) = key_value(reader, decoder.limits)?;
@@ -365,6 +382,11 @@ impl SetBuilder {
     }
 }
 
+/// `KeyValue.key_strindex` and `AnyValue.string_value_strindex` point into a table that only profiles have; elsewhere they
+/// say nothing, but must be what they should be.
+const KEY_INDEX: u32 = 3;
+const STRING_INDEX: u32 = 8;
+
 #[inline]
 fn key_value(mut reader: Reader<'_>, limits: &Limits) -> Result<(Slot, Slot)> {
     let mut key = Slot::NONE.with_kind(ValueKind::Str);
@@ -378,6 +400,7 @@ fn key_value(mut reader: Reader<'_>, limits: &Limits) -> Result<(Slot, Slot)> {
             }
             (2, LEN) => value = any_value(reader.delimited()?, limits, limits.max_depth)?,
             (1 | 2, _) => return Err(DecodeError::Malformed(reader.position())),
+            (KEY_INDEX, wire_type) if wire_type != VARINT => return Err(DecodeError::Malformed(reader.position())),
             _ => reader.skip(wire_type)?,
         }
     }
@@ -411,7 +434,9 @@ pub(super) fn any_value(mut reader: Reader<'_>, limits: &Limits, depth: usize) -
             (5, LEN) => nested(ValueKind::Array, reader.delimited()?, limits, depth)?,
             (6, LEN) => nested(ValueKind::Map, reader.delimited()?, limits, depth)?,
             (7, LEN) => slot_of(ValueKind::Bytes, reader.delimited()?),
-            (1..=7, _) => return Err(DecodeError::Malformed(at)),
+            (1..=STRING_INDEX, _) if (number, wire_type) != (STRING_INDEX, VARINT) => {
+                return Err(DecodeError::Malformed(at));
+            }
             _ => {
                 reader.skip(wire_type)?;
                 slot
@@ -446,7 +471,7 @@ pub(super) fn check_key_value(mut reader: Reader<'_>, limits: &Limits, depth: us
             (1, FieldData::Len(inner)) => check_text(inner)?,
             (2, FieldData::Len(inner)) => drop(any_value(inner, limits, depth)?),
             (1 | 2, _) => return Err(DecodeError::Malformed(field.at)),
-            _ => {}
+            _ => check_type(field, KEY_INDEX, VARINT)?,
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ mod build;
 mod decode;
 mod edit;
 mod encode;
-mod view;
+pub(crate) mod view;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -204,7 +204,7 @@ fn exemplar(message: &[u8]) -> Exemplar<'_> {
     exemplar
 }
 
-fn pair(message: &[u8]) -> (&str, Value<'_>) {
+pub(crate) fn pair(message: &[u8]) -> (&str, Value<'_>) {
     let mut pair = ("", Value::Empty);
     for field in fields(message) {
         match (field.number, field.data) {
@@ -227,7 +227,7 @@ pub(crate) fn read_any(message: &[u8]) -> Value<'_> {
 }
 
 /// The fields of a checked message; stops at the first that does not read.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut reader = Reader::new(message);
     std::iter::from_fn(move || reader.field().ok().flatten())
 }
