@@ -77,13 +77,37 @@ pub enum SourceKind {
 /// Makes everything that the config's enabled pipelines use.
 /// `None` if there are errors; all of them are in the diagnostics, warnings too.
 pub fn build(root: &Node, registry: &Registry, shared: &Shared, diagnostics: &mut Diagnostics) -> Option<Graph> {
+    build_graph(root, registry, shared, None, diagnostics)
+}
+
+/// Like [`build`], with one sink in place of all exporters, which are neither made nor checked.
+pub fn build_with_sink(
+    root: &Node,
+    registry: &Registry,
+    shared: &Shared,
+    sink: Arc<dyn Sink>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Graph> {
+    build_graph(root, registry, shared, Some(sink), diagnostics)
+}
+
+fn build_graph(
+    root: &Node,
+    registry: &Registry,
+    shared: &Shared,
+    sink: Option<Arc<dyn Sink>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Graph> {
     let plan = Plan::new(root, registry, diagnostics)?;
     let mut builder = Builder::new(root, registry, shared);
     for id in &plan.service.extensions {
         builder.pool.resolve(id, diagnostics);
     }
     let receivers = builder.receivers(&plan, diagnostics);
-    builder.exporters(&plan, diagnostics);
+    match sink {
+        Some(sink) => builder.captured(&plan, &sink),
+        None => builder.exporters(&plan, diagnostics),
+    }
     builder.connectors(&plan, diagnostics);
     let pipelines: Vec<Option<Arc<Pipeline>>> =
         plan.pipelines.iter().map(|pipeline| builder.pipeline(pipeline, diagnostics)).collect();
@@ -168,6 +192,17 @@ impl<'a> Builder<'a> {
                     }
                     None => {}
                 }
+            }
+        }
+    }
+
+    fn captured(&mut self, plan: &Plan, sink: &Arc<dyn Sink>) {
+        for pipeline in &plan.pipelines {
+            // One of a pipeline's exporters stands for all: each point is captured once.
+            if let Some(id) = pipeline.exporters.first() {
+                let account = self.pool.shared.books.open(Kind::Exporter, id.as_str(), pipeline.signal, "");
+                let node = SinkNode { sink: Arc::clone(sink), account };
+                self.sinks.insert((pipeline.signal, id.clone()), Arc::new(node));
             }
         }
     }

@@ -7,6 +7,7 @@
 //! | [`build`] | every component made, nothing started |
 //! | [`run`] | pipelines, pollers, start and stop |
 //! | [`delivery`] | queues, workers, retry, split |
+//! | [`telemetry`] | the process's own metrics |
 //! | [`books`], [`gate`], [`memory`] | conservation, rate-limited logs, the memory budget |
 
 pub mod books;
@@ -17,6 +18,7 @@ pub mod gate;
 pub mod memory;
 pub mod registry;
 pub mod run;
+pub mod telemetry;
 
 pub use books::{Account, Books};
 pub use build::{Graph, Shared, build};

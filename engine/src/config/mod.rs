@@ -6,5 +6,5 @@ mod service;
 pub use plan::{PipelinePlan, Plan};
 pub use service::{
     LogEncoding, LogLevel, LogsConfig, MetricsLevel, MetricsTelemetry, PipelineConfig, PrometheusReader, PullExporter,
-    PullReader, Reader, ServiceConfig, TelemetryConfig,
+    PullReader, Reader, ServiceConfig, ServiceKeys, TelemetryConfig,
 };

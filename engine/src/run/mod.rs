@@ -1,6 +1,7 @@
 //! Running what was built: pipelines as chains of awaited calls, pollers on their cadence, start and stop in order.
 
 mod intake;
+mod once;
 mod pipeline;
 mod poll;
 mod service;

@@ -96,11 +96,27 @@ impl PollTask {
 
     /// One pass, whatever comes of it.
     pub async fn pass(&mut self, stop: &Shutdown) -> PassEnd {
+        self.read(None, stop).await
+    }
+
+    /// One pass over a document in place of the source.
+    pub async fn replay(&mut self, document: &[u8], stop: &Shutdown) -> PassEnd {
+        self.read(Some(document), stop).await
+    }
+
+    async fn read(&mut self, document: Option<&[u8]>, stop: &Shutdown) -> PassEnd {
         let began = self.clock.now();
         let timeout = self.polling.schedule.pass_timeout();
         let tick = self.tick(began, timeout, stop);
         let output = self.pass_output(&tick, timeout);
-        let poll = self.clock.timeout(timeout, self.polling.poller.poll(&tick, &output));
+        let poller = &mut self.polling.poller;
+        let poll = async {
+            match document {
+                Some(document) => poller.replay(document, &tick, &output).await,
+                None => poller.poll(&tick, &output).await,
+            }
+        };
+        let poll = self.clock.timeout(timeout, poll);
         let result = tokio::select! {
             result = poll => result.unwrap_or_else(|| {
                 Err(PollError::new("timeout", format!("the pass did not end within {timeout:?}")))

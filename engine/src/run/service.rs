@@ -14,7 +14,9 @@ use super::supervise::supervise;
 use super::{Joint, Pipeline};
 use crate::books::Account;
 use crate::build::{Graph, ReceiverNode, Shared, SourceKind, component_meter};
+use crate::config::MetricsTelemetry;
 use crate::delivery::Branch;
+use crate::telemetry::TelemetryServer;
 
 /// A graph that runs.
 pub struct Running {
@@ -33,6 +35,7 @@ pub struct Running {
     sources: JoinSet<()>,
     timers: JoinSet<()>,
     workers: JoinSet<()>,
+    telemetry: TelemetryServer,
 }
 
 /// What a stop left behind.
@@ -74,9 +77,11 @@ impl Graph {
             sources: JoinSet::new(),
             timers: JoinSet::new(),
             workers: JoinSet::new(),
+            telemetry: TelemetryServer::default(),
             shared: self.shared,
         };
-        match running.start_all(self.extensions, self.sinks, self.branches, receivers).await {
+        let metrics = &self.plan.service.telemetry.metrics;
+        match running.start_all(metrics, self.extensions, self.sinks, self.branches, receivers).await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop(Duration::ZERO).await;
@@ -91,6 +96,7 @@ type Named<T> = Vec<(steadyline_config::ComponentId, T)>;
 impl Running {
     async fn start_all(
         &mut self,
+        metrics: &MetricsTelemetry,
         extensions: Named<Arc<dyn Extension>>,
         sinks: Named<Arc<dyn Sink>>,
         branches: Vec<Arc<Branch>>,
@@ -109,6 +115,7 @@ impl Running {
             branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
             self.spawn_branch(branch);
         }
+        self.telemetry = TelemetryServer::start(metrics, &self.shared, &self.branches).await?;
         self.spawn_timers();
         for receiver in receivers {
             self.start_receiver(receiver, &host).await?;
@@ -175,6 +182,7 @@ impl Running {
         Ok(())
     }
 
+    /// The output of a receiver that feeds these pipelines.
     fn output(&self, pipelines: &[usize], account: Arc<Account>) -> Output {
         let pipelines = pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
         let hard_stop = self.hard_stop.1.clone();
@@ -209,6 +217,7 @@ impl Running {
         self.timers.shutdown().await;
         self.workers.shutdown().await;
         let abandoned = self.branches.iter().map(|branch| branch.abandon()).sum();
+        std::mem::take(&mut self.telemetry).stop().await;
         for sink in self.sinks.drain(..).rev() {
             sink.shutdown().await;
         }

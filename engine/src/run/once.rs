@@ -1,0 +1,63 @@
+//! One pass of each polled receiver through its pipelines, without timers or cadence: what `once` runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadyline_component::{Budget, Host, Kind, Output, PassEnd, Shutdown, StartError};
+
+use super::intake::SourceIntake;
+use super::poll::PollTask;
+use crate::build::{Graph, SourceKind, component_meter};
+
+impl Graph {
+    /// Polls each receiver once (or only the one of the given id), lets processors emit what waits, and says how the
+    /// passes ended. `document` takes the place of the source's own content.
+    ///
+    /// # Errors
+    /// A component could not start.
+    pub async fn once(self, only: Option<&str>, document: Option<&[u8]>) -> Result<Vec<(String, PassEnd)>, StartError> {
+        let (stop_trigger, stop) = Shutdown::new();
+        let host = Host { clock: self.shared.clock.clone(), board: self.shared.board.clone(), shutdown: stop.clone() };
+        for (id, extension) in &self.extensions {
+            // What a document replaces need not be reachable, so nothing that serves it needs to run.
+            if document.is_none() {
+                extension.start(&host).await.map_err(|e| StartError(format!("extension `{id}`: {e}")))?;
+            }
+        }
+        let mut ends = Vec::new();
+        for receiver in self.receivers {
+            let SourceKind::Polled(mut polling) = receiver.source else { continue };
+            if only.is_some_and(|only| only != receiver.id.as_str()) {
+                continue;
+            }
+            if document.is_none() {
+                polling
+                    .poller
+                    .start(&host)
+                    .await
+                    .map_err(|e| StartError(format!("receiver `{}`: {e}", receiver.id)))?;
+            }
+            let name = receiver.id.as_str();
+            let account = self.shared.books.open(Kind::Receiver, name, receiver.signal, "");
+            let pipelines = receiver.pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
+            let intake = SourceIntake { pipelines, account, budget: Budget::new(u64::MAX), hard_stop: stop.clone() };
+            let status = self.shared.board.component(&format!("receiver:{name}"));
+            let meter = component_meter(&self.shared.meter, "receiver", &receiver.id);
+            let output = Output::new(Arc::new(intake));
+            let mut task = PollTask::new(name, polling, output, self.shared.clock.clone(), status, &meter);
+            let end = match document {
+                Some(document) => task.replay(document, &stop).await,
+                None => task.pass(&stop).await,
+            };
+            ends.push((name.to_string(), end));
+        }
+        for pipeline in &self.pipelines {
+            pipeline.drain(&stop).await;
+        }
+        stop_trigger.fire();
+        for (_, extension) in self.extensions.iter().rev() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), extension.shutdown()).await;
+        }
+        Ok(ends)
+    }
+}
