@@ -1,0 +1,132 @@
+//! Blocks: requests in their final, compressed form, and what a sender needs to do to them afterwards: look inside, split,
+//! rewrite in the older version.
+
+use bytes::Bytes;
+use steadyline_component::Block;
+use steadyline_prometheus::wire::{Counts, rw1, rw2};
+
+/// The version of remote write that a block is in; its number is [`Block::protocol`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// `prometheus.WriteRequest`.
+    V1 = 1,
+    /// `io.prometheus.write.v2.Request`.
+    V2 = 2,
+}
+
+impl Protocol {
+    /// The version of a block.
+    pub(crate) fn of(block: &Block) -> Protocol {
+        if block.protocol == Protocol::V2 as u16 { Protocol::V2 } else { Protocol::V1 }
+    }
+
+    /// Counts what a request holds; bytes that are no request hold nothing.
+    pub(crate) fn count(self, request: &[u8]) -> Counts {
+        let counted = match self {
+            Protocol::V1 => rw1::count(request),
+            Protocol::V2 => rw2::count(request),
+        };
+        counted.unwrap_or_default()
+    }
+
+    /// Two requests of about half the size; `None` if there is one series only.
+    pub(crate) fn split(self, request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Protocol::V1 => rw1::split(request),
+            Protocol::V2 => rw2::split(request),
+        }
+    }
+}
+
+/// Samples and native histograms: what the engine counts as items.
+pub(crate) fn items(counts: Counts) -> u64 {
+    (counts.samples + counts.histograms) as u64
+}
+
+/// A snappy encoder that keeps its tables and its buffer.
+pub(crate) struct Compressor {
+    encoder: snap::raw::Encoder,
+    buffer: Vec<u8>,
+}
+
+impl Compressor {
+    /// With empty tables.
+    pub(crate) fn new() -> Self {
+        Compressor { encoder: snap::raw::Encoder::new(), buffer: Vec::new() }
+    }
+
+    /// `raw` in snappy's block format.
+    pub(crate) fn compress(&mut self, raw: &[u8]) -> Bytes {
+        let bound = snap::raw::max_compress_len(raw.len());
+        if self.buffer.len() < bound {
+            self.buffer.resize(bound, 0);
+        }
+        let len = self.encoder.compress(raw, &mut self.buffer);
+        let len = len.expect("requests are below 4 GiB, and the buffer has room for the worst case");
+        Bytes::copy_from_slice(&self.buffer[..len])
+    }
+}
+
+/// The request in a block; `None` if the block is not ours.
+pub(crate) fn request(block: &Block) -> Option<Vec<u8>> {
+    snap::raw::Decoder::new().decompress_vec(block.payload.bytes()).ok()
+}
+
+/// A block like `of`, with another request in it.
+fn with_request(of: &Block, protocol: Protocol, request: &[u8]) -> Block {
+    Block {
+        payload: Compressor::new().compress(request).into(),
+        items: items(protocol.count(request)),
+        protocol: protocol as u16,
+        uncompressed: request.len() as u64,
+        ..of.clone()
+    }
+}
+
+/// Two halves of a block, cut between two series; `None` if there is one series only.
+pub(crate) fn split(block: &Block) -> Option<(Block, Block)> {
+    let protocol = Protocol::of(block);
+    let (first, second) = protocol.split(&request(block)?)?;
+    Some((with_request(block, protocol, &first), with_request(block, protocol, &second)))
+}
+
+/// A block of version 2.0 in version 1.0.
+pub(crate) fn recode(block: &Block) -> Option<Block> {
+    if Protocol::of(block) == Protocol::V1 {
+        return None;
+    }
+    let request = rw2::to_rw1(&request(block)?).ok()?;
+    Some(with_request(block, Protocol::V1, &request))
+}
+
+/// Finds a series for the log: the one that the backend's words name, or else the first.
+pub(crate) fn offending_series(block: &Block, words: &str) -> Option<String> {
+    let request = request(block)?;
+    let all: Vec<Vec<(String, String)>> = match Protocol::of(block) {
+        Protocol::V1 => rw1::series(&request).map(|series| owned(rw1::series_labels(series))).collect(),
+        Protocol::V2 => rw2::series_labels(&request).ok()?,
+    };
+    let named = all.iter().filter(|labels| !words.is_empty() && is_named(labels, words));
+    // Of several that fit, the one with the most labels is told apart best from the others.
+    named.max_by_key(|labels| labels.len()).or(all.first()).map(|labels| render(labels))
+}
+
+fn owned<'a>(
+    labels: impl Iterator<Item = (std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
+) -> Vec<(String, String)> {
+    labels.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// Whether the words name the metric and every label with its value, in whatever notation.
+fn is_named(labels: &[(String, String)], words: &str) -> bool {
+    labels
+        .iter()
+        .all(|(name, value)| words.contains(value.as_str()) && (name == "__name__" || words.contains(name.as_str())))
+}
+
+fn render(labels: &[(String, String)]) -> String {
+    let name = labels.iter().find(|(name, _)| name == "__name__").map_or("", |(_, value)| value.as_str());
+    let pairs: Vec<String> =
+        labels.iter().filter(|(name, _)| name != "__name__").map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{name}{{{}}}", pairs.join(", "))
+}
