@@ -19,7 +19,7 @@ pub fn put_text(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) {
         Value::Empty => {}
         Value::Str(text) => out.extend_from_slice(text),
         Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Value::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+        Value::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Value::Double(value) => put_double(out, value),
         Value::Bytes(bytes) => put_base64(out, bytes),
         Value::Array(_) | Value::Map(_) => {
