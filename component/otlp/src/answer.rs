@@ -1,7 +1,7 @@
 //! What OTLP backends answer: partial success, and HTTP statuses as the OTLP specification sorts them
 //! ("OTLP/HTTP Response", "Failures").
 
-use steadyline_component::Outcome;
+use steadyline_component::{CheckRow, Outcome, Verdict};
 use steadyline_http::Answer;
 
 use crate::request::Encoding;
@@ -82,6 +82,39 @@ pub fn http_outcome(answer: &Answer, items: u64) -> Outcome {
             Outcome::Reject { reason, message }
         }
         _ => Outcome::Reject { reason, message: words(answer, content_type) },
+    }
+}
+
+/// A row for the `check` command from what became of an empty request.
+pub fn check_row(what: &str, outcome: Outcome) -> CheckRow {
+    let row = |verdict, detail: String, advice: &str| CheckRow {
+        what: what.to_string(),
+        verdict,
+        detail,
+        advice: advice.to_string(),
+    };
+    match outcome {
+        Outcome::Delivered { message, .. } if message.is_empty() => row(Verdict::Pass, "accepted".to_string(), ""),
+        Outcome::Delivered { message, .. } => row(Verdict::Pass, format!("accepted: {message}"), ""),
+        Outcome::Retry { reason, message, .. } => match reason.as_str() {
+            "http_429" | "grpc_resource_exhausted" => {
+                row(Verdict::Warn, message, "the backend is reached but limits how much it takes")
+            }
+            "credentials" => row(Verdict::Fail, message, "see the extension that `auth` names"),
+            "dns" | "connect" | "timeout" => row(Verdict::Fail, message, "check `endpoint`, and the network to it"),
+            "tls" => row(Verdict::Fail, message, "check `endpoint` and `tls`"),
+            _ => row(Verdict::Fail, message, "the backend is reached but does not work; try again later"),
+        },
+        Outcome::TooLarge { message } => {
+            row(Verdict::Fail, message, "something on the way refuses even small requests")
+        }
+        Outcome::FallBack { message } => row(Verdict::Fail, message, "check that the endpoint speaks OTLP"),
+        Outcome::Reject { reason, message } => match reason.as_str() {
+            "http_401" | "http_403" | "grpc_unauthenticated" | "grpc_permission_denied" | "credentials" => {
+                row(Verdict::Fail, message, "check `auth` and `headers`, and what they are allowed to do")
+            }
+            _ => row(Verdict::Fail, message, "check that the endpoint speaks OTLP, and its path"),
+        },
     }
 }
 

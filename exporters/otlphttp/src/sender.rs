@@ -1,0 +1,76 @@
+//! One attempt: the block's bytes as the body of a POST.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Uri};
+use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError};
+use steadyline_http::Client;
+use steadyline_otlp::answer::http_outcome;
+use steadyline_otlp::{Encoding, RequestFormat};
+
+pub(crate) struct HttpSender {
+    client: Client,
+    url: Uri,
+    format: RequestFormat,
+    auth: Option<Arc<dyn Authenticator>>,
+    /// What OTLP prescribes; neither config nor an authenticator changes it.
+    fixed: HeaderMap,
+}
+
+impl HttpSender {
+    pub(crate) fn new(
+        client: Client,
+        url: Uri,
+        format: RequestFormat,
+        auth: Option<Arc<dyn Authenticator>>,
+    ) -> HttpSender {
+        let mut fixed = HeaderMap::new();
+        let content_type = match format.encoding {
+            Encoding::Proto => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        };
+        fixed.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(encoding) = format.compression.encoding() {
+            fixed.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        HttpSender { client, url, format, auth, fixed }
+    }
+
+    async fn post(&self, payload: &Payload, items: u64) -> Outcome {
+        match self.client.post(&self.url, &self.fixed, payload, self.auth.as_deref()).await {
+            Ok(answer) => http_outcome(&answer, items),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// A request without anything in it.
+    fn empty(&self) -> std::io::Result<Payload> {
+        let mut compressor = self.format.compressor().map_err(std::io::Error::other)?;
+        Ok(self.format.close(bytes::Bytes::new(), &mut compressor)?.0.into())
+    }
+}
+
+#[async_trait]
+impl Sender for HttpSender {
+    async fn start(&self, _: &Host) -> Result<(), StartError> {
+        self.client.start(&self.url).map_err(StartError::new)
+    }
+
+    async fn send(&self, block: &Block, _: &Attempt) -> Outcome {
+        self.post(&block.payload, block.items).await
+    }
+
+    fn split(&self, block: &Block) -> Option<(Block, Block)> {
+        self.format.halve(block)
+    }
+
+    async fn check(&self) -> Vec<CheckRow> {
+        let outcome = match self.empty() {
+            Ok(payload) => self.post(&payload, 0).await,
+            Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
+        };
+        vec![steadyline_otlp::answer::check_row(&format!("send an empty request to {}", self.url), outcome)]
+    }
+}
