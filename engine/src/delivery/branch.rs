@@ -1,7 +1,7 @@
 //! One branch of a fan-out: an exporter with its encoder, queue and workers; and the fan-out itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::{DeliveryConfig, OnFull};
@@ -10,6 +10,7 @@ use steadyline_component::{
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::queue::{Full, Queue};
 use super::worker;
@@ -203,7 +204,7 @@ impl Call {
                 branch.drop_full(&block);
                 return Ok(());
             }
-            let patience = tokio::time::sleep_until(deadline.into());
+            let patience = tokio::time::sleep_until(deadline);
             tokio::select! {
                 () = room => {}
                 () = changed => {}

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use steadyline_component::Block;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Blocks that wait for their worker.
 #[derive(Debug)]

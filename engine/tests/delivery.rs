@@ -1,0 +1,148 @@
+//! Delivery end to end inside the engine: order, retry, split, refusal, back-pressure, fan-out, shutdown.
+//! Time is tokio's, paused: waits are exact and cost nothing.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure it reports")]
+
+mod support;
+
+use std::time::Duration;
+
+use steadyline_component::{Clock, Outcome, SendError, SettleError, Status, Until};
+use support::*;
+
+fn one_backend(name: &str, body: &str) -> String {
+    format!(
+        "receivers: {{source: {{name: {name}}}}}\n\
+         exporters: {{backend: {{name: {name}{body}}}}}\n\
+         service:\n  shutdown_timeout: 20s\n  telemetry: {{metrics: {{level: none}}}}\n  \
+         pipelines: {{metrics: {{receivers: [source], exporters: [backend]}}}}\n"
+    )
+}
+
+fn retry(after: Option<Duration>) -> Outcome {
+    Outcome::Retry { reason: "http_503".into(), message: "busy".into(), after }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_holds_its_place_and_nothing_is_lost() {
+    let (running, shared) = start(&one_backend("retry", ""), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("retry"), output("retry").await);
+    stage.script.lock().unwrap().extend([retry(None), retry(Some(Duration::from_secs(30))), retry(None)]);
+    let began = tokio::time::Instant::now();
+    for n in 0..3 {
+        send(&out, &format!("a {n}"), Until::Enqueued).await.unwrap();
+    }
+    until("all three are delivered", || stage.delivered.lock().unwrap().len() == 3).await;
+    assert_eq!(*stage.delivered.lock().unwrap(), ["a 0", "a 1", "a 2"]);
+    assert_eq!(stage.attempts.lock().unwrap().len(), 6);
+    assert!(began.elapsed() >= Duration::from_secs(30), "Retry-After is obeyed");
+    let report = running.shutdown().await;
+    assert_eq!((report.delivered, report.dropped), (3, 0));
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_large_goes_in_halves_and_a_refusal_is_final() {
+    let (running, shared) = start(&one_backend("halves", ""), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("halves"), output("halves").await);
+    let large = || Outcome::TooLarge { message: "1 MB".into() };
+    let no = Outcome::Reject { reason: "http_400".into(), message: "out of order".into() };
+    stage.script.lock().unwrap().extend([large(), Outcome::DELIVERED, large(), large(), no]);
+    send(&out, "a 1\nb 2\nc 3", Until::Enqueued).await.unwrap();
+    send(&out, "d 4", Until::Enqueued).await.unwrap();
+    until("the last is delivered", || stage.delivered.lock().unwrap().last().is_some_and(|last| last == "d 4")).await;
+    assert_eq!(*stage.delivered.lock().unwrap(), ["a 1", "d 4"]);
+    // `b` alone cannot be split any more; `c` is refused by the script.
+    assert_eq!((dropped(&shared, "backend", "too_large"), dropped(&shared, "backend", "http_400")), (1, 1));
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settled_means_delivered() {
+    let (running, shared) = start(&one_backend("settled", ""), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("settled"), output("settled").await);
+    stage.script.lock().unwrap().push_back(retry(None));
+    send(&out, "a 1", Until::Settled).await.unwrap();
+    assert_eq!(*stage.delivered.lock().unwrap(), ["a 1"]);
+    let no = Outcome::Reject { reason: "http_400".into(), message: "bad".into() };
+    stage.script.lock().unwrap().push_back(no);
+    let error = send(&out, "b 1", Until::Settled).await.unwrap_err();
+    assert_eq!(error, SendError::NotSettled(SettleError::Final("bad".into())));
+    let partial = Outcome::Delivered { dropped: 1, message: "one was odd".into() };
+    stage.script.lock().unwrap().push_back(partial);
+    assert!(send(&out, "c 1\nd 2", Until::Settled).await.is_err());
+    assert_eq!(dropped(&shared, "backend", "partial_success"), 1);
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_holds_the_source_and_loses_nothing() {
+    let (running, shared) = start(&one_backend("full", ", queue: 600"), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("full"), output("full").await);
+    *stage.hang.lock().unwrap() = true;
+    send(&out, "a 1", Until::Enqueued).await.unwrap();
+    send(&out, "b 1", Until::Enqueued).await.unwrap();
+    let third = send(&out, "c 1", Until::Enqueued);
+    tokio::pin!(third);
+    assert!(tokio::time::timeout(Duration::from_secs(60), &mut third).await.is_err(), "there is no room");
+    *stage.hang.lock().unwrap() = false;
+    third.await.unwrap();
+    until("all are delivered", || stage.delivered.lock().unwrap().len() == 3).await;
+    assert_eq!(*stage.delivered.lock().unwrap(), ["a 1", "b 1", "c 1"]);
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_branch_costs_itself_only() {
+    let yaml = "receivers: {source: {name: stuck}}\n\
+         exporters: {backend/a: {name: stuck_a, queue: 300}, backend/b: {name: stuck_b}}\n\
+         service:\n  shutdown_timeout: 1s\n  telemetry: {metrics: {level: none}}\n  \
+         pipelines:\n    metrics/a: {receivers: [source], exporters: [backend/a]}\n    metrics/b: {receivers: [source], exporters: [backend/b]}\n";
+    let (running, shared) = start(yaml, Clock::scaled(0, 1.0)).await;
+    let (a, b, out) = (stage("stuck_a"), stage("stuck_b"), output("stuck").await);
+    *a.hang.lock().unwrap() = true;
+    let began = tokio::time::Instant::now();
+    for n in 0..50 {
+        send(&out, &format!("x {n}"), Until::Enqueued).await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_secs(5) && took < Duration::from_secs(11),
+        "held once, then dropped at once: {took:?}"
+    );
+    until("the healthy branch has all", || b.delivered.lock().unwrap().len() == 50).await;
+    assert_eq!(dropped(&shared, "backend/a", "queue_full"), 49);
+    let report = running.shutdown().await;
+    assert_eq!(report.abandoned, 1);
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_drains_and_counts_what_it_cannot() {
+    let (running, shared) = start(&one_backend("drain", ""), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("drain"), output("drain").await);
+    stage.script.lock().unwrap().push_back(retry(Some(Duration::from_secs(3))));
+    for n in 0..3 {
+        send(&out, &format!("a {n}"), Until::Enqueued).await.unwrap();
+    }
+    let report = running.shutdown().await;
+    assert_eq!((report.delivered, report.dropped, report.abandoned), (3, 0, 0));
+    assert!(send(&out, "late 1", Until::Settled).await.is_err());
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_stays_down_is_given_up_after_the_budget() {
+    let (running, shared) = start(&one_backend("down", ", max_elapsed: 1m"), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("down"), output("down").await);
+    stage.script.lock().unwrap().extend((0..1000).map(|_| retry(None)));
+    let error = send(&out, "a 1", Until::Settled).await.unwrap_err();
+    assert!(matches!(error, SendError::NotSettled(SettleError::Retryable(_))), "{error}");
+    assert_eq!(dropped(&shared, "backend", "retries_exhausted"), 1);
+    let status = shared.board.read()["exporter:backend"].status.clone();
+    assert!(matches!(status, Status::Degraded(_)), "{status:?}");
+    running.shutdown().await;
+    assert_conserved(&shared);
+}

@@ -1,0 +1,88 @@
+//! What the plan refuses and what it warns of, each at its place.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure it reports")]
+
+mod support;
+
+use steadyline_component::Clock;
+use support::*;
+
+fn findings(yaml: &str) -> String {
+    graph(yaml, Clock::manual(0)).err().unwrap_or_default()
+}
+
+#[test]
+fn everything_wrong_is_said_at_once_and_with_its_line() {
+    let yaml = "\
+receivers:
+  source:
+  sauce:
+exporters:
+  backend: {nam: x}
+bogus: 1
+service:
+  extensions: [health_check]
+  pipelines:
+    metrics:
+      receivers: [source, sorce]
+      processors: [batch]
+      exporters: [backend, backend]
+    metric/typo: {receivers: [source], exporters: [backend]}
+    traces: {receivers: [source], exporters: [backend]}
+    metrics/empty: {receivers: [], exporters: []}
+";
+    assert_eq!(
+        findings(yaml),
+        "\
+3 unknown-type receivers.sauce: there is no receiver of type `sauce`
+3 unused-component receivers.sauce: receiver `sauce` is used by no pipeline and will not run
+5 unknown-key exporters.backend.nam: unknown key `nam`
+6 unknown-key bogus: unknown section `bogus`
+8 unknown-reference service.extensions[0]: there is no extension `health_check`
+11 unknown-reference service.pipelines.metrics.receivers[1]: there is no receiver `sorce`
+12 unknown-reference service.pipelines.metrics.processors[0]: there is no processor `batch`
+13 duplicate-reference service.pipelines.metrics.exporters[1]: `backend` stands twice in one list
+14 unknown-signal service.pipelines.metric/typo: `metric` is not a signal
+15 wrong-signal service.pipelines.traces.receivers[0]: receiver `source` does not do traces
+15 wrong-signal service.pipelines.traces.exporters[0]: exporter `backend` does not do traces
+16 missing-field service.pipelines.metrics/empty.receivers: the pipeline has no receiver
+16 missing-field service.pipelines.metrics/empty.exporters: the pipeline has no exporter"
+    );
+}
+
+#[test]
+fn a_disabled_pipeline_needs_nothing() {
+    let yaml = "\
+receivers: {source: , source/other: {name: \"${env:NOT_SET}\"}}
+exporters: {backend: }
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    metrics: {receivers: [source], exporters: [backend]}
+    metrics/other: {enabled: false, receivers: [source/other], exporters: [backend]}
+";
+    let graph = graph(yaml, Clock::manual(0)).unwrap_or_else(|text| panic!("{text}"));
+    assert_eq!(graph.pipelines.len(), 1);
+    let enabled = yaml.replace("enabled: false", "enabled: true");
+    assert!(findings(&enabled).contains("1 unset-variable receivers.source/other.name"), "{}", findings(&enabled));
+}
+
+#[test]
+fn no_service_and_no_pipelines() {
+    assert_eq!(findings("receivers: {source: }\n"), "1 missing-field service: there is no `service` section");
+    let none = findings("service: {pipelines: {}}\n");
+    assert_eq!(none, "1 missing-field service.pipelines: there is no pipeline, so there is nothing to run");
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_start_stops_the_start() {
+    let yaml = "\
+receivers: {source: {fail_start: true}}
+exporters: {backend: }
+service:
+  telemetry: {metrics: {level: none}}
+  pipelines: {metrics: {receivers: [source], exporters: [backend]}}
+";
+    let graph = graph(yaml, Clock::manual(0)).unwrap_or_else(|text| panic!("{text}"));
+    let error = graph.start().await.err().unwrap();
+    assert_eq!(error.to_string(), "receiver `source` could not start: the port is taken");
+}

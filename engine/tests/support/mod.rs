@@ -1,0 +1,285 @@
+//! Components for the engine's own tests: a source fed by a channel, a scripted poller, a scripted backend.
+//! They are found by the `name` in their config, because a factory sees nothing but config.
+#![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its part")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use steadyline_component::exporter::{DeliveryConfig, QueueConfig, RetryConfig};
+use steadyline_component::factory::Component;
+use steadyline_component::testkit;
+use steadyline_component::*;
+use steadyline_config::{ByteSize, Source, load};
+use steadyline_engine::{Graph, Registry, Running, Shared, build};
+use steadyline_telemetry::Signal;
+
+/// What tests share with the components of one name.
+#[derive(Default)]
+pub struct Stage {
+    pub outputs: Mutex<Vec<Output>>,
+    pub script: Mutex<VecDeque<Outcome>>,
+    pub delivered: Mutex<Vec<String>>,
+    pub attempts: Mutex<Vec<String>>,
+    pub polls: Mutex<Vec<(u64, u64)>>,
+    pub poll_script: Mutex<VecDeque<PollAct>>,
+    pub passes: Mutex<Vec<(u64, PassEnd)>>,
+    pub hang: Mutex<bool>,
+}
+
+pub enum PollAct {
+    Points(&'static str),
+    Fail,
+    Hang,
+    Panic,
+}
+
+static STAGES: Mutex<BTreeMap<String, Arc<Stage>>> = Mutex::new(BTreeMap::new());
+
+pub fn stage(name: &str) -> Arc<Stage> {
+    Arc::clone(STAGES.lock().unwrap().entry(name.to_string()).or_default())
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NameConfig {
+    pub name: String,
+    pub interval: Option<steadyline_config::Duration>,
+    pub queue: Option<ByteSize>,
+    pub fail_start: bool,
+    pub max_elapsed: Option<steadyline_config::Duration>,
+}
+
+const fn spec(name: &'static str) -> Spec {
+    Spec {
+        name,
+        aliases: &[],
+        stability: Stability::Alpha,
+        signals: &[Signal::Metrics],
+        summary: "for tests",
+        unsupported: &[],
+    }
+}
+
+pub struct SourceFactory;
+
+struct TestSource(Arc<Stage>, bool);
+
+impl Component for SourceFactory {
+    type Config = NameConfig;
+    type Made = Box<dyn Receiver>;
+    const SPEC: Spec = spec("source");
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
+        Some(Box::new(TestSource(stage(&config.name), config.fail_start)))
+    }
+}
+
+#[async_trait]
+impl Receiver for TestSource {
+    async fn start(&mut self, _: &Host) -> Result<(), StartError> {
+        if self.1 { Err(StartError::new("the port is taken")) } else { Ok(()) }
+    }
+
+    async fn run(self: Box<Self>, output: Output, shutdown: Shutdown) -> Result<(), StartError> {
+        self.0.outputs.lock().unwrap().push(output);
+        shutdown.wait().await;
+        Ok(())
+    }
+}
+
+pub struct PollFactory;
+
+struct TestPoller(Arc<Stage>);
+
+impl Component for PollFactory {
+    type Config = NameConfig;
+    type Made = Polling;
+    const SPEC: Spec = spec("poll");
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Polling> {
+        let interval = config.interval.map_or(Duration::from_secs(60), Into::into);
+        Some(Polling {
+            poller: Box::new(TestPoller(stage(&config.name))),
+            schedule: Schedule { interval, initial_delay: Duration::from_secs(1), timeout: Duration::ZERO },
+            identity: Arc::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Poller for TestPoller {
+    async fn poll(&mut self, tick: &Tick, output: &PollOutput) -> Result<PassEnd, PollError> {
+        self.0.polls.lock().unwrap().push((tick.epoch, tick.time));
+        let act = self.0.poll_script.lock().unwrap().pop_front();
+        match act {
+            Some(PollAct::Points(text)) => output.send(testkit::metrics(text)).await?,
+            Some(PollAct::Fail) => return Err(PollError::new("broken", "it is broken")),
+            Some(PollAct::Hang) => std::future::pending().await,
+            Some(PollAct::Panic) => panic!("the poller fell over"),
+            None => {}
+        }
+        Ok(PassEnd::Complete)
+    }
+}
+
+pub struct BackendFactory;
+
+struct TestEncoder;
+
+struct TestSender(Arc<Stage>);
+
+impl Component for BackendFactory {
+    type Config = NameConfig;
+    type Made = Exporter;
+    const SPEC: Spec = spec("backend");
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Exporter> {
+        let mut queue = QueueConfig::default();
+        queue.queue_size = config.queue.unwrap_or(queue.queue_size);
+        let mut retry = RetryConfig::default();
+        retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
+        Some(Exporter::Queued {
+            encoder: Box::new(TestEncoder),
+            sender: Arc::new(TestSender(stage(&config.name))),
+            delivery: DeliveryConfig { timeout: Duration::from_secs(5), retry, queue },
+        })
+    }
+}
+
+pub fn block(text: &str, items: u64) -> Block {
+    Block {
+        payload: text.as_bytes().to_vec().into(),
+        items,
+        protocol: 1,
+        shard: 0,
+        uncompressed: text.len() as u64,
+        time_range: (0, 0),
+        receipts: Vec::new(),
+        permit: None,
+    }
+}
+
+impl Encoder for TestEncoder {
+    fn encode(&mut self, batch: &Batch, _: u32, encoded: &mut Encoded<'_>) {
+        if let Some(metrics) = batch.as_metrics().filter(|metrics| !metrics.is_empty()) {
+            let lines = testkit::render(metrics);
+            encoded.blocks.push(block(&lines.join(";"), metrics.points() as u64));
+        }
+    }
+}
+
+#[async_trait]
+impl Sender for TestSender {
+    async fn send(&self, block: &Block, _: &Attempt) -> Outcome {
+        let text = String::from_utf8(block.payload.bytes().to_vec()).unwrap();
+        self.0.attempts.lock().unwrap().push(text.clone());
+        if *self.0.hang.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        let outcome = self.0.script.lock().unwrap().pop_front().unwrap_or(Outcome::DELIVERED);
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            self.0.delivered.lock().unwrap().push(text);
+        }
+        outcome
+    }
+
+    fn split(&self, part: &Block) -> Option<(Block, Block)> {
+        let text = String::from_utf8(part.payload.bytes().to_vec()).ok()?;
+        let (first, rest) = text.split_once(';')?;
+        Some((block(first, 1), block(rest, part.items - 1)))
+    }
+}
+
+pub struct WitnessFactory;
+
+/// A sink that notes how passes ended.
+struct Witness(Arc<Stage>);
+
+impl Component for WitnessFactory {
+    type Config = NameConfig;
+    type Made = Exporter;
+    const SPEC: Spec = spec("witness");
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Exporter> {
+        Some(Exporter::Direct(Arc::new(Witness(stage(&config.name)))))
+    }
+}
+
+#[async_trait]
+impl Sink for Witness {
+    async fn consume(&self, batch: Batch, _: &Tally) {
+        if let (Some(pass), Some(end)) = (&batch.header.pass, batch.pass_end()) {
+            self.0.passes.lock().unwrap().push((pass.epoch, end));
+        }
+        if let Some(metrics) = batch.as_metrics() {
+            self.0.delivered.lock().unwrap().extend(testkit::render(metrics));
+        }
+    }
+}
+
+pub fn registry() -> Registry {
+    Registry::new([
+        Factory::receiver::<SourceFactory>(),
+        Factory::poller::<PollFactory>(),
+        Factory::exporter::<BackendFactory>(),
+        Factory::exporter::<WitnessFactory>(),
+    ])
+}
+
+/// The graph of a config, or what is wrong with it, one finding a line.
+pub fn graph(yaml: &str, clock: Clock) -> Result<Graph, String> {
+    let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
+    let made = tree.and_then(|tree| build(&tree.root, &registry(), &Shared::new(clock), &mut diagnostics));
+    let lines: Vec<String> = diagnostics
+        .sorted()
+        .iter()
+        .map(|d| {
+            let line = d.place.as_ref().map_or(0, |place| place.line);
+            format!("{line} {} {}: {}", d.rule, d.path, d.message)
+        })
+        .collect();
+    made.ok_or_else(|| lines.join("\n"))
+}
+
+pub async fn start(yaml: &str, clock: Clock) -> (Running, Shared) {
+    let graph = graph(yaml, clock).unwrap_or_else(|text| panic!("{text}"));
+    let shared = graph.shared.clone();
+    (graph.start().await.unwrap(), shared)
+}
+
+/// Waits for a condition; the clock of these tests is paused, so waiting costs nothing.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(600), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+pub async fn output(name: &str) -> Output {
+    let stage = stage(name);
+    until("the source runs", || !stage.outputs.lock().unwrap().is_empty()).await;
+    stage.outputs.lock().unwrap()[0].clone()
+}
+
+pub async fn send(output: &Output, points: &str, how: Until) -> Result<(), SendError> {
+    output.send(Batch::metrics(testkit::metrics(points)), how).await
+}
+
+/// Every account of the process adds up.
+pub fn assert_conserved(shared: &Shared) {
+    for account in shared.books.read() {
+        let balance = account.tally.balance();
+        assert_eq!(balance.missing(), 0, "{} {}: {balance:?}", account.kind.name(), account.id);
+    }
+}
+
+pub fn dropped(shared: &Shared, id: &str, reason: &str) -> u64 {
+    let books = shared.books.read();
+    let account = books.iter().find(|account| account.id == id).unwrap();
+    account.tally.balance().dropped.get(reason).copied().unwrap_or(0)
+}
