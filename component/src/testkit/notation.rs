@@ -68,8 +68,11 @@ fn split(line: &str) -> (&str, Vec<(String, String)>, &str) {
         if values == 0 {
             return (head.trim(), Vec::new(), tail);
         }
-        let start = line.rfind(words[words.len() - values]).unwrap_or(line.len());
-        let cut = line[..start].trim_end();
+        let cut = words[words.len() - values..].iter().rev().fold(line, |rest, word| {
+            let rest = rest.trim_end();
+            rest.strip_suffix(word).unwrap_or(rest)
+        });
+        let cut = cut.trim_end();
         return (cut, Vec::new(), &line[cut.len()..]);
     };
     let mut labels = Vec::new();
@@ -193,6 +196,7 @@ mod tests {
             "steps{account_id=\"a\",n=3} 5 @60",
             "steps{account_id=\"b\",n=4} stale @60.5",
             "up 1.5",
+            "up 5 @50",
             "counter hits{a=\"x\"} 7 @1",
             "delta bytes held",
         ];
