@@ -1,0 +1,395 @@
+//! A batch arrives: each point meets what is known of its series, or opens a new one.
+
+use std::cmp::Ordering;
+
+use steadyline_component::{Header, Work};
+use steadyline_telemetry::metrics::{Metric, encode_body_without_attributes};
+use steadyline_telemetry::{MetricKind, Metrics, NumberKind, Point, Slot, Temporality};
+
+use crate::arena::{MAX_LABELS, Record};
+use crate::clock::{Ticks, ticks};
+use crate::config::Emit;
+use crate::flush::CHUNK;
+use crate::guard::Entity;
+use crate::identity::Identity;
+use crate::merge::{add_bodies, add_numbers};
+use crate::processor::LastValue;
+use crate::series::{ENDED, Entry, OWED, STALE, TRANSIENT, WAITING};
+
+/// A point further ahead of the clock than this counts as of now: receivers refuse it, and all that follow it.
+const AHEAD: u64 = 600 * 1_000_000_000;
+/// Labels may take so many bytes a series, on average, before newcomers are refused.
+const LABELS_PER_SERIES: usize = 1024;
+
+/// The batch at hand.
+pub(crate) struct Arrival<'a> {
+    /// Its points.
+    pub metrics: &'a Metrics,
+    /// Its header.
+    pub header: &'a Header,
+    /// The source's number.
+    pub source: u16,
+    /// The mark of a confirmation by this batch.
+    pub seen: u32,
+    /// Now, on the monotonic clock.
+    pub tick: Ticks,
+    /// Now, nanoseconds since the epoch.
+    pub now: u64,
+}
+
+/// What all points of a metric share.
+pub(crate) struct Stream<'a> {
+    /// The metric's row.
+    pub metric: &'a Metric,
+    /// Its id among the families.
+    pub family: u32,
+    /// Its part of identity.
+    pub digest: u128,
+    /// Whether values that meet are added.
+    adds: bool,
+    /// Whether values are increments.
+    transient: bool,
+}
+
+/// A point as it is merged: with a time that makes sense, and a body of its own.
+struct Sample<'a> {
+    time: u64,
+    point: &'a Point,
+}
+
+impl LastValue {
+    /// Takes every point of a batch.
+    pub(crate) fn arrive(&mut self, metrics: &Metrics, header: &Header, source: u16, seen: u32, work: &mut Work<'_>) {
+        let (tick, now) = (ticks(work.now.mono), work.now.unix_nanos);
+        let at = Arrival { metrics, header, source, seen, tick, now };
+        for metric in metrics.tables().metrics.iter().filter(|metric| !metric.points.is_empty()) {
+            let delta = metric.kind.temporality() == Some(Temporality::Delta);
+            let adds = self.config.adds(metrics.text(metric.name), delta);
+            let stream = Stream {
+                metric,
+                family: self.families.intern(metrics, metric),
+                digest: self.identifier.metric(&self.secret, metrics, metric, header.labels_final),
+                adds,
+                transient: adds || delta,
+            };
+            for point in metrics.points_of(metric) {
+                self.point(&at, &stream, point, work);
+                if self.queue.len() >= CHUNK {
+                    self.flush(work);
+                }
+            }
+            self.families.release(stream.family);
+        }
+        self.families.end_batch();
+        self.identifier.end_batch(&mut self.keys);
+    }
+
+    #[inline]
+    fn point(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point, work: &mut Work<'_>) {
+        if point.number == NumberKind::None && !point.is_no_value() && !point.held {
+            self.counts.no_number += 1;
+            return;
+        }
+        let identity = self.identifier.point(&self.secret, &mut self.keys, at.metrics, stream.digest, point);
+        let time = match point.time {
+            0 => at.now,
+            time if time > at.now.saturating_add(AHEAD) => at.now,
+            time => time,
+        };
+        let sample = Sample { time, point };
+        match self.store.find(identity.hash) {
+            Some(id) if point.held => self.confirm(at, id),
+            Some(id) if point.is_no_value() => self.no_value(at, stream, id, &sample),
+            Some(id) if stream.adds => self.increment(at, stream, id, &sample, work),
+            Some(id) => self.value(at, stream, id, &sample),
+            // A confirmation or an end of a series that was never sent says nothing.
+            None if point.held || point.is_no_value() => self.counts.merged += 1,
+            None => self.newcomer(at, stream, identity, &sample, work),
+        }
+    }
+
+    /// The source still has the series and could not say its value.
+    fn confirm(&mut self, at: &Arrival<'_>, id: u32) {
+        let entry = self.store.get_mut(id);
+        if !entry.is(ENDED | STALE) {
+            entry.source = at.source;
+            entry.seen = at.seen;
+        }
+        self.counts.merged += 1;
+    }
+
+    fn no_value(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>) {
+        let entry = *self.store.get(id);
+        let waits = entry.is(OWED) && !entry.is(STALE);
+        // At equal times a real value beats "no value", and an increment that waits is never lost to it.
+        if entry.is(ENDED) || age(at, &entry, sample.time) != Ordering::Greater || stream.adds && waits {
+            self.counts.merged += 1;
+            return;
+        }
+        if entry.sent_ms() == 0 {
+            self.counts.merged += 1;
+            return self.end(id, at.tick);
+        }
+        self.owe(id);
+        self.enqueue(id);
+        let entry = self.store.get_mut(id);
+        entry.set(STALE);
+        entry.time = sample.time;
+        entry.source = at.source;
+        entry.seen = at.seen;
+    }
+
+    fn value(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>) {
+        let entry = *self.store.get(id);
+        match age(at, &entry, sample.time) {
+            Ordering::Less if entry.is(OWED) => self.counts.merged += 1,
+            Ordering::Less => self.counts.older += 1,
+            Ordering::Equal if !entry.is(STALE | ENDED) && self.says(at, stream, &entry, sample) => {
+                self.confirm(at, id);
+            }
+            _ => self.replace(at, stream, id, sample),
+        }
+    }
+
+    /// Adds an increment to one that waits, or lets it wait.
+    fn increment(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>, work: &mut Work<'_>) {
+        let entry = *self.store.get(id);
+        if !entry.is(OWED) || entry.is(STALE) {
+            return self.replace(at, stream, id, sample);
+        }
+        let start = self.store.record(id).start;
+        let (number, bits) = if entry.number() == NumberKind::Body {
+            self.body_of(at, stream, sample.point);
+            let Some(sum) = add_bodies(stream.metric.kind, self.bodies.get(entry.bits), &self.body) else {
+                // They cannot be added: the one that waits goes first, and nothing is lost.
+                self.flush(work);
+                return self.replace(at, stream, id, sample);
+            };
+            self.bodies.replace(entry.bits, &sum);
+            (NumberKind::Body, entry.bits)
+        } else {
+            add_numbers((entry.number(), entry.bits), (sample.point.number, sample.point.bits))
+        };
+        let earliest = start.filter(|start| *start != 0).map_or(sample.point.start, |s| s.min(sample.point.start));
+        self.set_start(id, earliest);
+        let entry = self.store.get_mut(id);
+        entry.set_number(number);
+        entry.bits = bits;
+        entry.time = entry.time.max(sample.time);
+        self.confirm(at, id);
+    }
+
+    /// Puts a newer value in the place of what was known, and lets it wait if it is worth sending.
+    fn replace(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>) {
+        let entry = *self.store.get(id);
+        if entry.is(ENDED) && !self.may_return(at, stream, id, sample.point) {
+            self.counts.forked += 1;
+            return;
+        }
+        let unchanged = self.config.emit == Emit::OnChange
+            && !entry.is(ENDED | WAITING | TRANSIENT)
+            && entry.sent_ms() != 0
+            && self.says(at, stream, &entry, sample);
+        self.move_to(id, stream.family);
+        self.set_start(id, sample.point.start);
+        self.store_value(at, stream, id, sample);
+        let entry = self.store.get_mut(id);
+        entry.time = sample.time;
+        entry.source = at.source;
+        entry.seen = at.seen;
+        if entry.is(ENDED) {
+            entry.clear(ENDED);
+            self.ended -= 1;
+        }
+        entry.clear(STALE);
+        if unchanged {
+            self.counts.merged += 1;
+            return;
+        }
+        self.owe(id);
+        self.enqueue(id);
+    }
+
+    fn newcomer(
+        &mut self,
+        at: &Arrival<'_>,
+        stream: &Stream<'_>,
+        identity: Identity,
+        sample: &Sample<'_>,
+        work: &mut Work<'_>,
+    ) {
+        if self.identifier.values().len() > MAX_LABELS {
+            self.counts.too_long += 1;
+            return;
+        }
+        if self.is_full() {
+            self.purge(work);
+        }
+        if self.is_full() {
+            self.counts.limited += 1;
+            return self.name_refused(at, stream, sample.point);
+        }
+        let entity = self.entity(at, stream, sample.point);
+        if let Some(entity) = entity
+            && !self.admits(at, stream, sample.point, entity, None)
+        {
+            self.counts.forked += 1;
+            return;
+        }
+        self.open(at, stream, identity, sample, entity);
+    }
+
+    fn open(
+        &mut self,
+        at: &Arrival<'_>,
+        stream: &Stream<'_>,
+        identity: Identity,
+        sample: &Sample<'_>,
+        entity: Option<Entity>,
+    ) {
+        let mut entry = Entry::new(identity.hash, at.source);
+        entry.seen = at.seen;
+        entry.time = sample.time;
+        if stream.transient {
+            entry.set(TRANSIENT);
+        }
+        let start = Some(sample.point.start).filter(|start| *start != 0);
+        let guard = entity.as_ref().map(|entity| entity.hash);
+        let labels = self.identifier.values();
+        let record = Record { owner: 0, family: stream.family, keys: identity.keys, guard, start, labels };
+        let Some(id) = self.store.insert(entry, &record) else {
+            self.counts.limited += 1;
+            return;
+        };
+        self.families.retain(stream.family);
+        self.keys.retain(identity.keys);
+        if let Some(guard) = guard {
+            self.store.set_guarded(guard, id);
+        }
+        self.store_value(at, stream, id, sample);
+        self.owe(id);
+        self.enqueue(id);
+    }
+
+    /// Ends a series on our own account: one marker if anything of it was ever sent.
+    pub(crate) fn end(&mut self, id: u32, tick: Ticks) {
+        let entry = self.store.get_mut(id);
+        if entry.is(OWED) {
+            entry.clear(OWED);
+            self.owed -= 1;
+            self.counts.merged += 1;
+        }
+        let entry = self.store.get_mut(id);
+        if entry.sent_ms() == 0 {
+            entry.clear(STALE);
+            entry.set(ENDED);
+            entry.seen = tick;
+            self.ended += 1;
+            return;
+        }
+        entry.set(STALE);
+        self.enqueue(id);
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.config.max_series as usize;
+        self.store.len() >= most || self.store.arena.live() >= most.max(1 << 14).saturating_mul(LABELS_PER_SERIES)
+    }
+
+    /// Notes that one point that came in waits with a series; one that waited before is merged with it.
+    fn owe(&mut self, id: u32) {
+        let entry = self.store.get_mut(id);
+        if entry.is(OWED) {
+            self.counts.merged += 1;
+        } else {
+            entry.set(OWED);
+            self.owed += 1;
+        }
+    }
+
+    fn enqueue(&mut self, id: u32) {
+        let entry = self.store.get_mut(id);
+        if !entry.is(WAITING) {
+            entry.set(WAITING);
+            self.queue.push(id);
+        }
+    }
+
+    /// Whether a sample says what is known already.
+    fn says(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, entry: &Entry, sample: &Sample<'_>) -> bool {
+        if sample.point.start != self.store.arena.get(entry.record).start.unwrap_or_default() {
+            return false;
+        }
+        if sample.point.number == NumberKind::Body {
+            self.body_of(at, stream, sample.point);
+            return entry.number() == NumberKind::Body && *self.bodies.get(entry.bits) == *self.body;
+        }
+        entry.number() == sample.point.number && entry.bits == sample.point.bits
+    }
+
+    fn store_value(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>) {
+        let point = sample.point;
+        let entry = *self.store.get(id);
+        let bits = if point.number == NumberKind::Body {
+            self.body_of(at, stream, point);
+            if entry.number() == NumberKind::Body {
+                self.bodies.replace(entry.bits, &self.body);
+                entry.bits
+            } else {
+                self.bodies.insert(&self.body)
+            }
+        } else {
+            self.keep_exemplars(at, stream.metric.kind, id, point);
+            point.bits
+        };
+        let entry = self.store.get_mut(id);
+        entry.set_number(point.number);
+        entry.bits = bits;
+    }
+
+    fn keep_exemplars(&mut self, at: &Arrival<'_>, kind: MetricKind, id: u32, point: &Point) {
+        if point.body != Slot::NONE {
+            let mut body = Vec::new();
+            encode_body_without_attributes(at.metrics.bytes(point.body), kind, &mut body);
+            self.exemplars.insert(id, body);
+        } else if !self.exemplars.is_empty() {
+            self.exemplars.remove(&id);
+        }
+    }
+
+    fn body_of(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point) {
+        self.body.clear();
+        encode_body_without_attributes(at.metrics.bytes(point.body), stream.metric.kind, &mut self.body);
+    }
+
+    /// The series came with another description, unit, scope or resource than before.
+    fn move_to(&mut self, id: u32, family: u32) {
+        let address = self.store.get(id).record;
+        let old = self.store.arena.family(address);
+        if old != family {
+            self.families.retain(family);
+            self.store.arena.set_family(address, family);
+            self.families.release(old);
+        }
+    }
+
+    fn set_start(&mut self, id: u32, start: u64) {
+        let address = self.store.get(id).record;
+        if self.store.arena.set_start(address, start) || start == 0 {
+            return;
+        }
+        let record = self.store.arena.get(address);
+        let labels = record.labels.to_vec();
+        // Without room for it the series goes on without a start time, which OTLP allows.
+        self.store.replace_record(id, &Record { start: Some(start), labels: &labels, ..record });
+    }
+}
+
+/// How a sample's age compares with what is known: a later pass of the same source is newer whatever its clock says.
+fn age(at: &Arrival<'_>, entry: &Entry, time: u64) -> Ordering {
+    let passes = at.header.pass.is_some();
+    if passes && (entry.is(ENDED) || entry.source == at.source && entry.seen != at.seen) {
+        return Ordering::Greater;
+    }
+    time.cmp(&{ entry.time })
+}
