@@ -38,6 +38,7 @@ struct Shared {
     tcp: HttpConnector<Resolver>,
     tls: TlsSource,
     proxy: ProxyRule,
+    versions: Versions,
 }
 
 /// Which application protocols are offered in the TLS handshake.
@@ -77,7 +78,7 @@ impl Connector {
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let tls = TlsSource::new(options.tls.clone(), alpn.iter().map(|name| name.to_vec()).collect());
-        Ok(Connector(Arc::new(Shared { tcp, tls, proxy })))
+        Ok(Connector(Arc::new(Shared { tcp, tls, proxy, versions })))
     }
 
     /// Reads the certificates and keys now, so that one that is not there stops the start.
@@ -130,7 +131,10 @@ impl Shared {
             }
             return Ok((socks.call(with_port(url)).await.map_err(|error| refused(&error))?, false));
         }
-        if url.scheme() != Some(&Scheme::HTTPS) && proxy.basic_auth().is_none() {
+        // Proxies pass plain requests on by their URL. They cannot do so for plaintext HTTP/2, and a request does not
+        // carry their password: these go through a tunnel, as TLS does.
+        let is_plain = url.scheme() != Some(&Scheme::HTTPS) && self.versions != Versions::Http2;
+        if is_plain && proxy.basic_auth().is_none() {
             return Ok((tcp.call(proxy.uri().clone()).await.map_err(|error| refused(&error))?, true));
         }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);

@@ -26,7 +26,7 @@ pub mod tls;
 
 pub use client::{Answer, Client};
 pub use compress::{Compression, CompressionParams, Compressor};
-pub use connect::Connector;
+pub use connect::{Connector, Versions, peer_of};
 pub use error::{ConfigProblem, TransportError, TransportErrorKind};
 pub use headers::retry_after;
 pub use keys::{ClientOptions, UNSUPPORTED_CLIENT_KEYS, with_unsupported};

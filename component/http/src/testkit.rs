@@ -27,6 +27,8 @@ use tokio::task::JoinHandle;
 pub struct Recorded {
     /// Method and path: `POST /v1/metrics`.
     pub line: String,
+    /// Whom it was for: the `:authority` of HTTP/2, the `Host` of HTTP/1.
+    pub authority: String,
     /// The HTTP version.
     pub version: Version,
     /// The headers.
@@ -86,7 +88,15 @@ pub struct Backend {
 impl Backend {
     /// Answers by `script`, which gets each request and its number, from 0.
     pub async fn start(script: impl Fn(&Recorded, usize) -> Reply + Send + Sync + 'static) -> Backend {
-        Self::listen(None, Arc::new(script)).await
+        Self::start_at(([127, 0, 0, 1], 0).into(), script).await
+    }
+
+    /// The same at an address that is known beforehand.
+    pub async fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Recorded, usize) -> Reply + Send + Sync + 'static,
+    ) -> Backend {
+        Self::listen(address, None, Arc::new(script)).await
     }
 
     /// The same over TLS.
@@ -94,11 +104,11 @@ impl Backend {
         tls: rustls::ServerConfig,
         script: impl Fn(&Recorded, usize) -> Reply + Send + Sync + 'static,
     ) -> Backend {
-        Self::listen(Some(Arc::new(tls)), Arc::new(script)).await
+        Self::listen(([127, 0, 0, 1], 0).into(), Some(Arc::new(tls)), Arc::new(script)).await
     }
 
-    async fn listen(tls: Option<Arc<rustls::ServerConfig>>, script: Arc<Script>) -> Backend {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    async fn listen(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>, script: Arc<Script>) -> Backend {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&requests);
@@ -162,7 +172,9 @@ async fn reply(request: Request<Incoming>, script: &Script, log: &Mutex<Vec<Reco
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let line = format!("{} {}", head.method, head.uri.path());
-    let recorded = Recorded { line, version: head.version, headers: head.headers, body };
+    let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let authority = head.uri.authority().map(|authority| authority.as_str()).or(host).unwrap_or_default().to_string();
+    let recorded = Recorded { line, authority, version: head.version, headers: head.headers, body };
     let number = {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         log.push(recorded.clone());
