@@ -28,7 +28,7 @@
 //! # Names in the config
 //! An attribute is matched in any of its spellings: `keep: [http.method]` and `keep: [http_method]` mean the same, and
 //! `keep` also takes the name that `rename` gives. A name that ends in `*` matches by its beginning: `drop: [k8s.*]`.
-//! `drop` wins over `keep`.
+//! `drop` wins over `keep`, and is exact where it can be: of `a.b` and `a_b`, `drop: [a.b]` drops the first only.
 //!
 //! A second `labels` in one pipeline does all of this but the metric names, which are final by then. Traces and logs pass
 //! unchanged.

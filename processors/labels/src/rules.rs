@@ -55,14 +55,21 @@ impl Rules {
             config.set.into_iter().filter_map(|(name, value)| Some((label(&name)?, value))).collect();
         constants.sort();
         let rename = config.rename.iter().filter_map(|(from, to)| Some((from.clone(), label(to)?))).collect();
+        // What is kept under one spelling is kept under the other, so that nothing is lost where labels are final already.
+        let with_labels = |mut names: Vec<String>| {
+            let labels: Vec<_> =
+                names.iter().filter(|name| !name.ends_with('*')).filter_map(|name| label(name)).collect();
+            names.extend(labels);
+            names
+        };
         let max_value = u32::try_from(config.max_label_value_bytes.bytes()).unwrap_or(u32::MAX);
         Rules {
             strategy,
             namespace: config.namespace,
             permissive,
-            keep: config.keep.map(Names::new),
+            keep: config.keep.map(with_labels).map(Names::new),
             drop: Names::new(config.drop),
-            resource: Names::new(config.resource),
+            resource: Names::new(with_labels(config.resource)),
             scope: config.scope,
             rename,
             constants,
