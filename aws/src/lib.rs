@@ -1,1 +1,27 @@
 //! AWS plumbing shared by components: credentials, roles, endpoints, signing, error texts.
+//!
+//! | to | use |
+//! |---|---|
+//! | take region, keys, role, proxy from config | [`AwsConfig`], [`AssumeRole`] |
+//! | get an SDK config or credentials, shared and renewed | [`SharedConfig`] |
+//! | sign any HTTP request | [`Signer`] |
+//! | know service and region of a host | [`endpoint`] |
+//! | tell failures apart | [`AwsFailure`], [`FailureKind`], [`classify`] |
+//! | print the permissions that a config needs | [`iam`] |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cache;
+mod config;
+mod credentials;
+pub mod endpoint;
+mod failure;
+mod http_client;
+pub mod iam;
+mod shared;
+mod signer;
+
+pub use aws_credential_types::Credentials;
+pub use config::{AssumeRole, AwsConfig, ConfigProblem};
+pub use failure::{Answer, AwsFailure, FailureKind, ThrottleReason, classify};
+pub use shared::{Identity, SharedConfig, behavior_version};
+pub use signer::{SignError, Signer, Skew};
