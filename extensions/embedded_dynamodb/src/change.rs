@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::database::{AttributeValue, Database, Item};
-use crate::duration;
 use crate::error::{Error, Fault};
 use crate::plain::Plain;
 use crate::schema::{TableSchema, list};
@@ -188,7 +187,7 @@ impl From<Error> for ApplyError {
 
 fn timing(spec: &ChangeSpec, round: Option<Duration>) -> Result<(Duration, Option<Duration>), Fault> {
     let span = |text: &Option<String>, name: &str| -> Result<Option<Duration>, Fault> {
-        let parsed = text.as_deref().map(duration::parse).transpose();
+        let parsed = text.as_deref().map(crate::seed::span).transpose();
         parsed.map_err(|message| Fault::new(message).within(name))
     };
     let after = span(&spec.after, "after")?;

@@ -22,7 +22,6 @@
 
 mod change;
 mod database;
-mod duration;
 mod error;
 mod extension;
 mod locate;

@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use crate::change::{Change, ChangeSpec};
 use crate::database::{Database, Item};
-use crate::duration;
 use crate::error::{Error, Fault, Problem, Step, render};
 use crate::locate::locate;
 use crate::plain::Plain;
@@ -146,6 +145,12 @@ impl Seed {
     }
 }
 
+/// A span of time, as everywhere in a config: `5s`, `1m30s`.
+pub(crate) fn span(text: &str) -> Result<std::time::Duration, String> {
+    let parsed = text.parse::<steadyline_component::config::Duration>();
+    parsed.map(std::time::Duration::from).map_err(|error| error.to_string())
+}
+
 /// The parser's own error: its text without the place, which is printed in front.
 fn syntax_problem(file: &str, error: &serde_yaml::Error) -> Problem {
     let location = error.location().map(|at| (at.line(), at.column()));
@@ -172,7 +177,7 @@ fn build(spec: SeedSpec, faults: &mut Vec<Fault>) -> Seed {
         faults.push(Fault::new("no table, expected at least one").within("tables"));
     }
     let round = spec.round.and_then(|text| {
-        let parsed = duration::parse(&text).and_then(|span| match span.is_zero() {
+        let parsed = span(&text).and_then(|span| match span.is_zero() {
             true => Err("a round takes time, expected a span such as `10m`".to_owned()),
             false => Ok(span),
         });

@@ -83,7 +83,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             &with_table("changes: [{after: soon, put: {id: a}}]\n"),
             "seed.yaml:4:19: changes[0].after",
-            "\"soon\" is no span of time, expected for example",
+            "`soon` is not a duration, expected a duration such as",
         ),
         (&with_table("changes: [{every: 0s, put: {id: a}}]\n"), "changes[0].every", "at least 1ms"),
         (
