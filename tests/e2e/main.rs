@@ -1,0 +1,19 @@
+//! The built binary against real servers, one file a subject. Each test ends with balanced books and exit code 0.
+//! Needs what `tests/setup.sh` installs; `tests/run.sh` does both.
+#![allow(clippy::unwrap_used, clippy::print_stderr, unreachable_pub)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod backend_faults;
+mod bad_config;
+mod bad_items;
+mod commands;
+mod docs;
+mod otlp;
+mod shipped;
+mod signals;
+mod sigv4;
+mod steady_line;
+mod table_faults;
+mod tables;

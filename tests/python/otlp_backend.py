@@ -1,0 +1,113 @@
+"""An OTLP backend for tests: metrics over gRPC and HTTP, by the official generated types.
+
+First line on standard output: {"grpc": port, "http": port}. Then one line a request:
+{"protocol", "headers", "taken", "request"}. With --refuse N the first N requests are answered UNAVAILABLE or 503,
+with --partial each is answered as one whose points were rejected.
+"""
+
+import argparse
+import gzip
+import json
+import sys
+import threading
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+from google.protobuf import json_format
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as service
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service_grpc
+
+
+class Script:
+    """What to answer, and what arrived."""
+
+    def __init__(self, options):
+        self.lock = threading.Lock()
+        self.refuse = options.refuse
+        self.partial = options.partial
+
+    def receive(self, protocol, headers, request):
+        """Prints the request; the response, or None if it is refused."""
+        with self.lock:
+            taken = self.refuse == 0
+            self.refuse = max(0, self.refuse - 1)
+            record = {
+                "protocol": protocol,
+                "headers": {name.lower(): value for name, value in headers if isinstance(value, str)},
+                "taken": taken,
+                "request": json_format.MessageToDict(request),
+            }
+            print(json.dumps(record), flush=True)
+        if not taken:
+            return None
+        response = service.ExportMetricsServiceResponse()
+        if self.partial:
+            response.partial_success.rejected_data_points = 1
+            response.partial_success.error_message = "one point is too old"
+        return response
+
+
+class Metrics(service_grpc.MetricsServiceServicer):
+    def __init__(self, script):
+        self.script = script
+
+    def Export(self, request, context):
+        response = self.script.receive("grpc", context.invocation_metadata(), request)
+        if response is None:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "come back later")
+        return response
+
+
+def http_handler(script):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            as_json = self.headers["content-type"].startswith("application/json")
+            request = service.ExportMetricsServiceRequest()
+            if as_json:
+                json_format.Parse(body, request)
+            else:
+                request.ParseFromString(body)
+            path_is_right = self.path == "/v1/metrics"
+            protocol = "http/json" if as_json else "http/protobuf"
+            response = script.receive(protocol, self.headers.items(), request) if path_is_right else None
+            if response is None:
+                answer, status, kind = b"", 503 if path_is_right else 404, "text/plain"
+            elif as_json:
+                answer, status, kind = json_format.MessageToJson(response).encode(), 200, "application/json"
+            else:
+                answer, status, kind = response.SerializeToString(), 200, "application/x-protobuf"
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--refuse", type=int, default=0)
+    parser.add_argument("--partial", action="store_true")
+    script = Script(parser.parse_args())
+
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+    service_grpc.add_MetricsServiceServicer_to_server(Metrics(script), server)
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    web = ThreadingHTTPServer(("127.0.0.1", 0), http_handler(script))
+    print(json.dumps({"grpc": grpc_port, "http": web.server_address[1]}), flush=True)
+    web.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
