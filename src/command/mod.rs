@@ -1,0 +1,154 @@
+//! The command line: one file a command. Standard output is data, standard error is messages.
+//! Exit codes: 0 done, 1 failed at run time, 78 the config has errors, 2 the command line does not read.
+
+mod check;
+mod components;
+mod config;
+mod health;
+mod iam_policy;
+mod once;
+mod print_config;
+mod run;
+mod schema;
+mod validate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use steadyline_engine::Registry;
+
+use config::ConfigArgs;
+
+/// Turns the state in a table into steady lines on a chart. A telemetry pipeline, configured like the OpenTelemetry Collector.
+#[derive(Debug, Parser)]
+#[command(name = "steadyline", version, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done, 1 failed at run time, 2 bad command line, 78 the config has errors.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipelines until SIGTERM or SIGINT. `steadyline --config FILE` alone means this.
+    Run(ConfigArgs),
+    /// Check a config offline, with the code that `run` uses: all errors at once, each with its place.
+    Validate(validate::Args),
+    /// Poll once and print the exact samples that would be sent; on standard error, what was skipped or merged and why.
+    Once(once::Args),
+    /// List what this binary contains.
+    Components(components::Args),
+    /// Print the config as it is understood: merged, expanded, secrets redacted.
+    PrintConfig(print_config::Args),
+    /// Print the JSON Schema of the config.
+    Schema,
+    /// Print the least IAM policy that this config needs.
+    IamPolicy(ConfigArgs),
+    /// Ask, online: who am I, can I read, would the backends take data.
+    Check(check::Args),
+    /// Ask a running process whether it is ready; for container health checks.
+    Health(health::Args),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the reference pages from the config types.
+    #[command(hide = true)]
+    Reference {
+        /// The folder to write to.
+        folder: std::path::PathBuf,
+    },
+}
+
+/// Something went wrong that was already told, or is told by its text.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The config has errors; they were printed. Exit code 78.
+    Config,
+    /// Anything else. Exit code 1.
+    Run(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Run(error.into())
+    }
+}
+
+/// EX_CONFIG of sysexits.h.
+const CONFIG_ERROR: u8 = 78;
+
+/// The whole program: reads the command line, runs the command, says how it went.
+pub fn main(registry: Registry) -> ExitCode {
+    install_tls_provider();
+    let cli = Cli::parse_from(with_default_command(std::env::args_os().collect()));
+    match dispatch(cli.command, &registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config) => ExitCode::from(CONFIG_ERROR),
+        Err(Failure::Run(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Run(error)) => {
+            message(&format!("steadyline: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::run(&args, registry),
+        Command::Validate(args) => validate::run(&args, registry),
+        Command::Once(args) => once::run(&args, registry),
+        Command::Components(args) => components::run(&args, registry),
+        Command::PrintConfig(args) => print_config::run(&args, registry),
+        Command::Schema => schema::run(registry),
+        Command::IamPolicy(args) => iam_policy::run(&args, registry),
+        Command::Check(args) => check::run(&args, registry),
+        Command::Health(args) => health::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "steadyline", &mut script);
+            data(&String::from_utf8_lossy(&script))
+        }
+        Command::Reference { folder } => Ok(crate::reference::write(registry, &folder)?),
+    }
+}
+
+/// `steadyline --config FILE` means `steadyline run --config FILE`, as with the Collector.
+fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    let ours = ["--help", "-h", "--version", "-V"];
+    if first.starts_with('-') && !ours.contains(&first) {
+        args.insert(1, "run".into());
+    }
+    args
+}
+
+fn install_tls_provider() {
+    // Fails only if one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes to standard output.
+fn data(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Writes a line to standard error; if that is gone there is nobody to tell.
+fn message(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A runtime for commands that do I/O.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,28 @@
+//! The ONE list of what the standard distribution contains. Adding a component is a folder and a line here.
+
+use steadyline_component::Factory;
+
+/// The factories of the standard distribution.
+pub fn standard() -> Vec<Factory> {
+    vec![
+        // receivers
+        // steadyline_receiver_dynamodb::FACTORY,
+        // processors
+        steadyline_processor_labels::FACTORY,
+        steadyline_processor_lastvalue::FACTORY,
+        // exporters
+        // steadyline_exporter_debug::FACTORY,
+        steadyline_exporter_otlp::FACTORY,
+        steadyline_exporter_otlphttp::FACTORY,
+        steadyline_exporter_prometheus::FACTORY,
+        steadyline_exporter_prometheusremotewrite::FACTORY,
+        // extensions
+        // steadyline_extension_basicauth::FACTORY,
+        // steadyline_extension_bearertokenauth::FACTORY,
+        // #[cfg(feature = "embedded-dynamodb")]
+        // steadyline_extension_embedded_dynamodb::FACTORY,
+        // steadyline_extension_headers_setter::FACTORY,
+        // steadyline_extension_health_check::FACTORY,
+        // steadyline_extension_sigv4auth::FACTORY,
+    ]
+}
