@@ -19,16 +19,19 @@ const MAX_REMEMBERED: usize = 20_000;
 #[derive(Debug, Default)]
 pub(super) struct Announcements {
     last: HashMap<String, Duration>,
+    /// When names that are due again were last thrown out.
+    swept: Duration,
 }
 
 impl Announcements {
     fn is_due(&mut self, name: &str, now: Duration) -> bool {
         let is_due = self.last.get(name).is_none_or(|last| now.saturating_sub(*last) >= INTERVAL);
         if is_due {
-            if self.last.len() >= MAX_REMEMBERED {
+            if self.last.len() >= MAX_REMEMBERED && now.saturating_sub(self.swept) >= INTERVAL {
+                self.swept = now;
                 self.last.retain(|_, last| now.saturating_sub(*last) < INTERVAL);
             }
-            if self.last.len() >= MAX_REMEMBERED {
+            if self.last.len() >= MAX_REMEMBERED && !self.last.contains_key(name) {
                 return false;
             }
             self.last.insert(name.to_owned(), now);
@@ -87,5 +90,7 @@ mod tests {
             announcements.is_due(&format!("m{n}"), Duration::from_secs(61));
         }
         assert_eq!(announcements.last.len(), MAX_REMEMBERED);
+        assert!(!announcements.is_due("one more", Duration::from_secs(62)));
+        assert!(announcements.is_due("one more", Duration::from_secs(121)));
     }
 }

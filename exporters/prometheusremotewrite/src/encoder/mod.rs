@@ -125,7 +125,7 @@ impl RemoteWriteEncoder {
             ),
             collisions: meter.counter(
                 "remote_write_label_collisions",
-                "Points of which an attribute shared its label with another, or gave way to one.",
+                "Attributes that shared a label with another, gave way to one, or had no name that can be sent.",
                 &[],
             ),
         };

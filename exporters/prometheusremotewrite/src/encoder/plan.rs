@@ -104,6 +104,14 @@ enum Source {
     Collision(Run),
     /// An attribute whose name belongs to the format or the target.
     GivesWay(u32),
+    /// An attribute of whose name nothing is left.
+    Nameless(u32),
+}
+
+impl Label {
+    fn without_text(source: Source) -> Label {
+        Label { head: Run::default(), source, otherwise: Run::default() }
+    }
 }
 
 /// What is the same for every series of a point, and where counting goes.
@@ -159,7 +167,8 @@ impl Plans {
             self.begin();
         }
         candidates.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()).then(a.rank.cmp(&b.rank)));
-        let illegal = |c: &Candidate<'_>| c.name.is_empty() || !utf8 && !is_legal_label_name(&c.name);
+        // An attribute without a name is left out; the point goes on without it.
+        let illegal = |c: &Candidate<'_>| !c.name.is_empty() && !utf8 && !is_legal_label_name(&c.name);
         let refused = candidates.iter().any(illegal).then_some(Loss::IllegalLabelName);
         let from = self.labels.len() as u32;
         for group in candidates.chunk_by(|a, b| a.name == b.name) {
@@ -181,6 +190,11 @@ impl Plans {
             Content::Attribute(at) => Some(at),
             _ => None,
         });
+        if name.is_empty() {
+            let nameless = attributes.map(Source::Nameless);
+            self.labels.extend(nameless.map(Label::without_text));
+            return;
+        }
         if group[0].rank < Rank::Attribute {
             let (source, head) = match group[0].content {
                 Content::Name => (Source::Name, Run::default()),
@@ -189,8 +203,7 @@ impl Plans {
                 Content::Constant(text) => (Source::Constant, self.constant(name, text)),
             };
             self.labels.push(Label { head, source, otherwise: Run::default() });
-            let losers = attributes.map(|at| (Run::default(), Source::GivesWay(at)));
-            self.labels.extend(losers.map(|(head, source)| Label { head, source, otherwise: Run::default() }));
+            self.labels.extend(attributes.map(Source::GivesWay).map(Label::without_text));
             return;
         }
         let constant = group.iter().find_map(|c| match c.content {
@@ -262,7 +275,14 @@ impl Plans {
                     self.merge(sources, point)?;
                     self.put_or_else(out, label, point.text);
                 }
-                Source::GivesWay(at) => give_way(point, at)?,
+                Source::GivesWay(at) => {
+                    if point.leaves_out(at) && point.on_collision == OnCollision::Drop {
+                        return Err(Loss::LabelCollision);
+                    }
+                }
+                Source::Nameless(at) => {
+                    point.leaves_out(at);
+                }
             }
         }
         Ok(())
@@ -349,11 +369,11 @@ pub(super) fn put_label(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     put_bytes(out, 2, value);
 }
 
-fn give_way(point: &mut Values<'_>, at: u32) -> Result<(), Loss> {
-    let slot = point.values[at as usize];
-    if slot.is_empty() {
-        return Ok(());
+impl Values<'_> {
+    /// Notes that an attribute is left out. Whether there was anything to leave out.
+    fn leaves_out(&mut self, at: u32) -> bool {
+        let is_lost = !self.values[at as usize].is_empty();
+        *self.collisions += u64::from(is_lost);
+        is_lost
     }
-    *point.collisions += 1;
-    if point.on_collision == OnCollision::Drop { Err(Loss::LabelCollision) } else { Ok(()) }
 }

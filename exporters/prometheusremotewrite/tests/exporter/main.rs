@@ -1,0 +1,10 @@
+//! The exporter from outside: what it encodes, how it sends, what its config may say.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod configs;
+mod kinds;
+mod numbers;
+mod properties;
+mod sending;
+mod version2;
