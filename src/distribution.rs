@@ -11,7 +11,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
         // exporters
-        // steadyline_exporter_debug::FACTORY,
+        steadyline_exporter_debug::FACTORY,
         steadyline_exporter_otlp::FACTORY,
         steadyline_exporter_otlphttp::FACTORY,
         steadyline_exporter_prometheus::FACTORY,
@@ -19,8 +19,8 @@ pub fn standard() -> Vec<Factory> {
         // extensions
         // steadyline_extension_basicauth::FACTORY,
         // steadyline_extension_bearertokenauth::FACTORY,
-        // #[cfg(feature = "embedded-dynamodb")]
-        // steadyline_extension_embedded_dynamodb::FACTORY,
+        #[cfg(feature = "embedded-dynamodb")]
+        steadyline_extension_embedded_dynamodb::FACTORY,
         // steadyline_extension_headers_setter::FACTORY,
         // steadyline_extension_health_check::FACTORY,
         // steadyline_extension_sigv4auth::FACTORY,

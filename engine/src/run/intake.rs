@@ -32,9 +32,10 @@ impl Intake for SourceIntake {
         let items = batch.items();
         self.account.tally.incoming(items);
         let call = Call::new(self.hard_stop.clone());
-        let pushes = self.pipelines.iter().map(|pipeline| pipeline.push(batch.clone(), &call));
+        // One copy a pipeline and no more: a batch that nobody shares is changed in place.
+        let batches = std::iter::repeat_n(batch, self.pipelines.len());
+        let pushes = self.pipelines.iter().zip(batches).map(|(pipeline, batch)| pipeline.push(batch, &call));
         let results = futures_util::future::join_all(pushes).await;
-        drop(batch);
         self.account.tally.outgoing(items);
         results.into_iter().collect::<Result<(), SendError>>()?;
         let Some(settlement) = settlement else { return Ok(()) };
