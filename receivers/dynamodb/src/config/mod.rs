@@ -1,59 +1,182 @@
 //! The receiver's config: what is read, how often, and what is made of it.
 
 mod mapping;
+mod query;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use steadyline_aws::{AssumeRole, AwsConfig};
+use steadyline_component::config::{Duration, Secret};
 
 pub use mapping::{
     AggregateConfig, AggregateOp, As, CountOf, Labels, MetricConfig, MetricType, OnNull, TemporalityConfig, ValueConfig,
 };
+pub use query::{QueryConfig, QueryValue};
 
 /// Polls a DynamoDB table, or one of its indexes, and turns the items into metrics.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The table's name or ARN.
+    pub table: String,
+    /// The name of a secondary index to read instead of the table. A narrow index costs a fraction of a wide table.
+    pub index: Option<String>,
+    /// Reads only items that match a key condition. Without it the table or index is scanned.
+    pub query: Option<QueryConfig>,
+    /// Into how many segments a scan is divided; they are read at the same time.
+    #[schemars(range(min = 1, max = 64))]
+    pub segments: u32,
+    /// Whether reads must see every write that came before, at twice the price. Not with a global secondary index.
+    pub consistent_read: bool,
+    /// How many items a page has at most. 0: as many as DynamoDB gives, which is 1 MB of items.
+    pub page_size: u32,
+    /// How much of the table's capacity polling may use. Without it a poll reads as fast as the table answers.
+    pub read_budget: Option<ReadBudget>,
+    /// From poll to poll, aligned to multiples of itself on the wall clock.
+    pub collection_interval: Duration,
+    /// Before the first poll.
+    pub initial_delay: Duration,
+    /// How long one poll may take; 0: as long as `collection_interval`.
+    pub timeout: Duration,
+    /// How long one attempt at a page may take.
+    pub attempt_timeout: Duration,
+    /// How long one page may take, with its retries.
+    pub operation_timeout: Duration,
+    /// How often a page is tried before the poll fails; throttled pages are tried until the poll's time is over.
+    #[schemars(range(min = 1, max = 10))]
+    pub max_attempts: u32,
+    /// Where the table is: `aws`, the region's own; a URL; or the id of an extension that is a DynamoDB.
+    pub endpoint: String,
+    /// The region, such as `us-east-1`. Empty: from the environment, the profile or the machine.
+    pub region: String,
+    /// The profile of the shared AWS files to take credentials from. Empty: the standard chain.
+    pub profile: String,
+    /// A fixed access key id; only together with `secret_access_key`.
+    pub access_key_id: String,
+    /// The secret that belongs to `access_key_id`.
+    pub secret_access_key: Secret,
+    /// The session token of temporary keys.
+    pub session_token: Secret,
+    /// A role to assume for reading, in this account or in another one.
+    pub assume_role: AssumeRole,
+    /// Whether to use the FIPS endpoint. Left out: as the environment or the profile says.
+    pub use_fips: Option<bool>,
+    /// Whether to use the endpoint that has IPv6 addresses too. Left out: as the environment or the profile says.
+    pub use_dual_stack: Option<bool>,
+    /// The URL of an HTTP proxy. Empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
+    pub proxy_url: String,
+    /// A file with certificates (PEM) of authorities to trust besides those of the system.
+    pub ca_file: String,
     /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
-    #[serde(default, rename = "where")]
+    #[serde(rename = "where")]
     pub filter: Option<String>,
     /// The labels that say which entity an item is. They are on every metric, must not change while the entity exists, and every per-item metric needs
     /// them.
-    #[serde(default)]
     pub identity: Labels,
     /// Constant resource attributes, such as the environment.
-    #[serde(default)]
     pub resource: BTreeMap<String, String>,
     /// Labels of every per-item metric besides identity. A label whose value changes forks the line: what changes belongs into an `info` metric.
-    #[serde(default)]
     pub attributes: Labels,
     /// The metrics made from every item.
-    #[serde(default)]
     pub metrics: Vec<MetricConfig>,
     /// The metrics made from all items together, sent only after a complete pass.
-    #[serde(default)]
     pub aggregates: Vec<AggregateConfig>,
     /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value (numbers, strings, dates as strings).
     /// Where it does not decide, and without it, the one that comes last in the order of the table's key.
-    #[serde(default)]
     pub prefer: Option<String>,
     /// What becomes of a point whose value is null because an attribute is absent or NULL.
-    #[serde(default)]
     pub on_null: OnNull,
     /// Named lists, for `count_of` and, as `lists.<name>`, in expressions.
-    #[serde(default)]
     pub lists: BTreeMap<String, Vec<String>>,
     /// The table's key attributes, partition key first. Learned from the table if not given; needed where the table may not be described.
-    #[serde(default)]
     pub key: Vec<String>,
     /// The longest value of a label, in bytes; longer ones are cut and counted. An identity that is longer is skipped, as cutting it could make two
     /// entities one.
-    #[serde(default = "default_max_label_bytes")]
     #[schemars(range(min = 1))]
     pub max_label_bytes: usize,
 }
 
-fn default_max_label_bytes() -> usize {
-    2048
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            table: String::new(),
+            index: None,
+            query: None,
+            segments: 1,
+            consistent_read: false,
+            page_size: 1000,
+            read_budget: None,
+            collection_interval: Duration::from_secs(60),
+            initial_delay: Duration::from_secs(1),
+            timeout: Duration::ZERO,
+            attempt_timeout: Duration::from_secs(5),
+            operation_timeout: Duration::from_secs(20),
+            max_attempts: 3,
+            endpoint: AWS.to_owned(),
+            region: String::new(),
+            profile: String::new(),
+            access_key_id: String::new(),
+            secret_access_key: Secret::default(),
+            session_token: Secret::default(),
+            assume_role: AssumeRole::default(),
+            use_fips: None,
+            use_dual_stack: None,
+            proxy_url: String::new(),
+            ca_file: String::new(),
+            filter: None,
+            identity: Labels::new(),
+            resource: BTreeMap::new(),
+            attributes: Labels::new(),
+            metrics: Vec::new(),
+            aggregates: Vec::new(),
+            prefer: None,
+            on_null: OnNull::default(),
+            lists: BTreeMap::new(),
+            key: Vec::new(),
+            max_label_bytes: 2048,
+        }
+    }
+}
+
+/// The endpoint that stands for AWS itself.
+pub const AWS: &str = "aws";
+
+/// How much read capacity polling may use.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct ReadBudget {
+    /// Read units a second: one is 4 KB read consistently or 8 KB read as usual.
+    pub rru_per_second: f64,
+    /// Read units that may be used at once after a pause; 0: those of one second.
+    #[serde(default)]
+    pub burst: f64,
+}
+
+impl Config {
+    /// How AWS is reached, for `endpoint` `aws` or a URL.
+    pub fn aws(&self) -> AwsConfig {
+        AwsConfig {
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+            session_token: self.session_token.clone(),
+            assume_role: self.assume_role.clone(),
+            endpoint: if self.endpoint == AWS { String::new() } else { self.endpoint.clone() },
+            use_fips: self.use_fips,
+            use_dual_stack: self.use_dual_stack,
+            proxy_url: self.proxy_url.clone(),
+            ca_file: self.ca_file.clone(),
+        }
+    }
+
+    /// The table, and the index if one is read, for people.
+    pub fn source(&self) -> String {
+        match &self.index {
+            Some(index) => format!("index `{index}` of table `{}`", self.table),
+            None => format!("table `{}`", self.table),
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl Node {
 
     pub(super) fn eval<'a>(&'a self, row: &Row<'a>) -> Result<Val<'a>, EvalError> {
         match self {
-            Node::Const(constant) => Ok(constant.clone()),
+            Node::Const(constant) => Ok(constant.borrowed()),
             Node::List(list) => Ok(Val::List(list)),
             Node::Path(path) => Ok(path.resolve(row)?.map_or(Val::Null, Val::from_attribute)),
             Node::TextOf(path) => text_of(path, row),

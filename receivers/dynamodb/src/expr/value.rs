@@ -115,6 +115,22 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// The same value without a copy of its text.
+    #[inline]
+    pub fn borrowed(&self) -> Val<'_> {
+        match self {
+            Val::Str(text) => Val::Str(Cow::Borrowed(text)),
+            Val::Bytes(bytes) => Val::Bytes(Cow::Borrowed(bytes)),
+            Val::Null => Val::Null,
+            Val::Bool(flag) => Val::Bool(*flag),
+            Val::Int(int) => Val::Int(*int),
+            Val::Float(float) => Val::Float(*float),
+            Val::Coll(attribute) => Val::Coll(attribute),
+            Val::List(list) => Val::List(list),
+            Val::Other(name) => Val::Other(name),
+        }
+    }
+
     /// The number, if it is one.
     pub fn as_number(&self) -> Option<Number> {
         match self {
@@ -437,7 +453,7 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Val<'a>> {
         match self {
-            Elements::List(list) => list.next().cloned(),
+            Elements::List(list) => list.next().map(Val::borrowed),
             Elements::Attributes(list) => list.next().map(Val::from_attribute),
             Elements::Strings(set) => set.next().map(|text| Val::Str(Cow::Borrowed(text.as_str()))),
             Elements::Numbers(set) => set.next().map(|text| Val::from_number_text(text)),

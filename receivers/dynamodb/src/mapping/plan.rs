@@ -241,6 +241,13 @@ fn check_output(output: &Output, path: &str, config: &Config, errors: &mut Error
     if output.name.is_empty() {
         errors.add(format!("{path}.name"), "the name is empty", None);
     }
+    if output.labels.len() > crate::batch::MAX_LABELS {
+        errors.add(
+            path.to_owned(),
+            &format!("{} has more than {} labels", output.name, crate::batch::MAX_LABELS),
+            None,
+        );
+    }
     let mut seen = BTreeSet::new();
     for label in &output.labels {
         if label.is_empty() {
