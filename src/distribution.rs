@@ -6,7 +6,7 @@ use steadyline_component::Factory;
 pub fn standard() -> Vec<Factory> {
     vec![
         // receivers
-        // steadyline_receiver_dynamodb::FACTORY,
+        steadyline_receiver_dynamodb::FACTORY,
         // processors
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
