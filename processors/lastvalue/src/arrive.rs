@@ -307,7 +307,8 @@ impl LastValue {
         }
     }
 
-    fn enqueue(&mut self, id: u32) {
+    /// Lets a series wait for the next flush.
+    pub(crate) fn enqueue(&mut self, id: u32) {
         let entry = self.store.get_mut(id);
         if !entry.is(WAITING) {
             entry.set(WAITING);

@@ -36,7 +36,8 @@ pub struct Config {
     #[schemars(range(min = 1, max = 1000))]
     pub missing_polls: u32,
     /// How long a value is re-published that its source does not confirm, while passes fail or a sender is silent;
-    /// then it is marked stale, once. Default: three intervals of the source, at least 5m.
+    /// then it is marked stale, once. Default: three intervals of the source, at least 5m. For sources that are polled
+    /// never less than interval plus poll timeout.
     pub hold: Option<ConfigDuration>,
     /// How many series are kept, at most. Those admitted keep their places; newcomers are refused, counted and named.
     #[schemars(range(min = 1, max = 100_000_000))]
@@ -164,10 +165,11 @@ impl Config {
         chosen.map_or(default.clamp(USUAL_SILENCE, LONGEST_SILENCE), ConfigDuration::get)
     }
 
-    /// How long a value of a source is held that is not confirmed.
-    pub(crate) fn hold(&self, interval: Option<Duration>) -> Duration {
-        let default = interval.map_or(USUAL_HOLD, |interval| interval.saturating_mul(3).max(USUAL_HOLD));
-        self.hold.map_or(default, ConfigDuration::get)
+    /// How long a value of a source is held that is not confirmed: never shorter than one pass may take to confirm it.
+    pub(crate) fn hold(&self, pass: Option<(Duration, Duration)>) -> Duration {
+        let default = pass.map_or(USUAL_HOLD, |(interval, _)| interval.saturating_mul(3).max(USUAL_HOLD));
+        let least = pass.map_or(Duration::ZERO, |(interval, timeout)| interval.saturating_add(timeout));
+        self.hold.map_or(default, ConfigDuration::get).max(least)
     }
 
     /// Whether values of a metric that meet are added.

@@ -12,7 +12,8 @@ use crate::series::{ENDED, OWED, STALE, WAITING};
 pub(crate) const CHUNK: usize = 8192;
 
 impl LastValue {
-    /// Sends everything that waits. Receipts travel with every batch, as each may carry a part of what they wait for.
+    /// Sends everything that waits. Receipts travel with every batch, as each may carry a part of what they wait for;
+    /// those of the batch at hand are kept, because the rest of it is still to come.
     pub(crate) fn flush(&mut self, work: &mut Work<'_>) {
         if self.queue.is_empty() {
             return;
@@ -26,6 +27,7 @@ impl LastValue {
         }
         items.clear();
         self.items = items;
+        self.receipts.clear();
         self.deadline = None;
     }
 
@@ -59,7 +61,8 @@ impl LastValue {
         let source = &self.sources.get(first.source).header;
         // What nobody sent belongs to no pass.
         let pass = source.pass.clone().filter(|_| self.owed < owed);
-        let header = Header { pass, receipts: self.receipts.clone(), ..source.clone() };
+        let receipts = self.receipts.iter().chain(&self.arriving).cloned().collect();
+        let header = Header { pass, receipts, ..source.clone() };
         work.emit(Batch { header, data: Data::Metrics(metrics) });
     }
 

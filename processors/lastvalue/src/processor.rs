@@ -43,6 +43,8 @@ pub(crate) struct LastValue {
     pub(crate) deadline: Option<Duration>,
     /// Who waits for what is in the queue.
     pub(crate) receipts: Vec<Receipt>,
+    /// Who waits for the batch at hand.
+    pub(crate) arriving: Vec<Receipt>,
     pub(crate) sweep: Sweep,
     pub(crate) counts: Counts,
     /// When a refused series was named last, by reason.
@@ -71,6 +73,7 @@ impl LastValue {
             ended: 0,
             deadline: None,
             receipts: Vec::new(),
+            arriving: Vec::new(),
             sweep: Sweep::default(),
             counts: Counts::default(),
             named: [None; 2],
@@ -111,9 +114,10 @@ impl Processor for LastValue {
         let tick = ticks(work.now.mono);
         let (source, seen) = self.sources.arrive(&header, &self.config, tick);
         self.sweep.schedule(self.sources.shortest(), self.store.len(), tick);
-        self.receipts.extend(header.receipts.iter().cloned());
         if !metrics.is_empty() {
+            self.arriving.extend(header.receipts.iter().cloned());
             self.arrive(&metrics, &header, source, seen, work);
+            self.receipts.append(&mut self.arriving);
         }
         // The state has its own copies: the arrived buffers and their share of the budget go back here.
         drop(metrics);
@@ -122,7 +126,8 @@ impl Processor for LastValue {
         if let Some((epoch, end)) = end {
             self.end_pass(source, epoch, end, work);
             work.emit(Batch { header, data: Data::Metrics(Default::default()) });
-        } else if self.config.coalesce.is_zero() {
+        } else if self.config.coalesce.is_zero() || self.owed == 0 {
+            // Without a point that came in there is nothing to wait for: markers of our own go at once.
             self.flush(work);
         }
         self.sweep.schedule(self.sources.shortest(), self.store.len(), tick);
@@ -138,7 +143,6 @@ impl Processor for LastValue {
             self.flush(work);
         }
         if self.sweep.at.is_some_and(|at| at <= work.now.mono) {
-            self.flush(work);
             self.sweep_step(work);
         }
         self.finish(work);

@@ -7,6 +7,7 @@ use steadyline_component::{Header, Pass, PassEnd};
 
 use crate::clock::{Ticks, ticks};
 use crate::config::Config;
+use crate::sweep::GRACE;
 
 /// One source of points. Sources come from config, so there are few and they stay.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Source {
     fn update(&mut self, header: &Header, config: &Config) {
         let pass = header.pass.as_ref();
         self.silence = ticks(config.silence(pass.map(|pass| (pass.interval, pass.timeout)))).max(1);
-        self.hold = ticks(config.hold(pass.map(|pass| pass.interval))).max(1);
+        self.hold = ticks(config.hold(pass.map(|pass| (pass.interval, pass.timeout)))).max(1);
         self.header = Header {
             source: Arc::clone(&header.source),
             pass: pass.map(|pass| Pass { end: None, ..pass.clone() }),
@@ -156,6 +157,6 @@ impl Sources {
 
     /// The shortest time after which any series may need something.
     pub(crate) fn shortest(&self) -> Option<Ticks> {
-        self.0.iter().map(|source| source.silence.min(source.hold)).min()
+        self.0.iter().map(|source| source.silence.min(source.hold).min(GRACE)).min()
     }
 }

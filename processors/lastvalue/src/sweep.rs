@@ -8,7 +8,7 @@ use steadyline_component::Work;
 use crate::clock::{Ticks, moment, ticks};
 use crate::flush::CHUNK;
 use crate::processor::LastValue;
-use crate::series::{ENDED, TRANSIENT, WAITING};
+use crate::series::{ENDED, TRANSIENT};
 use crate::source::Standing;
 
 /// How long an ended series is remembered, so that a late point does not bring it back: a minute.
@@ -28,6 +28,23 @@ pub(crate) struct Sweep {
     next: Option<Ticks>,
     /// Whether series that were passed already may need something since.
     again: bool,
+    /// Whether the queue holds nothing but what this step put there: ids below the cursor.
+    owns_queue: bool,
+}
+
+/// What a series needs.
+enum Verdict {
+    /// Nothing before this tick.
+    Wait(Ticks),
+    /// To be sent again; nothing else before the tick at which its hold ends.
+    Send {
+        /// The end of the hold.
+        until: Ticks,
+    },
+    /// To end with a marker.
+    End,
+    /// To be forgotten.
+    Forget,
 }
 
 impl Sweep {
@@ -52,15 +69,18 @@ impl Sweep {
 }
 
 impl LastValue {
-    /// Looks at a share of the table; the queue must be empty.
+    /// Looks at a share of the table.
     pub(crate) fn sweep_step(&mut self, work: &mut Work<'_>) {
         let now = ticks(work.now.mono);
+        self.sweep.owns_queue = self.queue.is_empty();
         let mut looked = 0;
         while self.sweep.cursor < self.store.len() && looked < STEP && self.queue.len() < CHUNK {
-            self.look_at(self.sweep.cursor as u32, now);
+            self.look_at(self.sweep.cursor as u32, now, work);
             looked += 1;
         }
-        self.flush(work);
+        if self.sweep.owns_queue {
+            self.flush(work);
+        }
         if self.sweep.cursor < self.store.len() {
             self.sweep.at = Some(work.now.mono + PAUSE);
             return;
@@ -77,45 +97,54 @@ impl LastValue {
     }
 
     /// Decides about one series and moves the cursor on, unless another one took its place.
-    fn look_at(&mut self, id: u32, now: Ticks) {
+    fn look_at(&mut self, id: u32, now: Ticks, work: &mut Work<'_>) {
         let entry = *self.store.get(id);
-        if entry.is(ENDED) {
-            let until = entry.seen.saturating_add(GRACE);
-            if until <= now {
-                return self.forget(id);
-            }
-            self.sweep.need(until);
-            self.sweep.cursor += 1;
-            return;
-        }
+        let silent = entry.ticks_since_sent(now);
         let source = self.sources.get(entry.source);
-        let silence = source.silence;
-        let pushed = source.header.pass.is_none();
-        match source.standing(entry.seen, now, self.config.missing_polls) {
-            Standing::Ceded => return self.forget(id),
-            // Increments of a sender that pauses are no line that could end.
-            Standing::Gone if entry.is(TRANSIENT) && pushed || entry.sent_ms() == 0 => return self.forget(id),
-            Standing::Gone => {
+        let (silence, pushed) = (source.silence, source.header.pass.is_none());
+        let verdict = if entry.is(ENDED) {
+            match entry.seen.saturating_add(GRACE) {
+                until if until <= now => Verdict::Forget,
+                until => Verdict::Wait(until),
+            }
+        } else {
+            match source.standing(entry.seen, now, self.config.missing_polls) {
+                Standing::Ceded => Verdict::Forget,
+                // Increments of a sender that pauses are no line that could end.
+                Standing::Gone if entry.is(TRANSIENT) && pushed => Verdict::Forget,
+                Standing::Gone => Verdict::End,
+                Standing::Alive { until } if entry.is(TRANSIENT) || entry.sent_ms() == 0 => Verdict::Wait(until),
+                Standing::Alive { until } if silent >= silence => Verdict::Send { until },
+                Standing::Alive { until } => Verdict::Wait(until.min(now + (silence - silent))),
+            }
+        };
+        self.carry_out(verdict, id, now, work);
+    }
+
+    fn carry_out(&mut self, verdict: Verdict, id: u32, now: Ticks, work: &mut Work<'_>) {
+        // Ids change when a series is forgotten, and points that came in are newer than what would be repeated.
+        if !self.sweep.owns_queue && !matches!(verdict, Verdict::Wait(_)) {
+            self.sweep.owns_queue = true;
+            return self.flush(work);
+        }
+        match verdict {
+            Verdict::Wait(until) => self.sweep.need(until),
+            Verdict::Forget => return self.forget(id),
+            Verdict::End => {
                 self.end(id, now);
                 self.sweep.need(now + GRACE);
             }
-            Standing::Alive { until } => {
+            Verdict::Send { until } => {
+                self.enqueue(id);
                 self.sweep.need(until);
-                let silent = entry.ticks_since_sent(now);
-                if !entry.is(TRANSIENT) && silent >= silence {
-                    self.store.get_mut(id).set(WAITING);
-                    self.queue.push(id);
-                    self.sweep.need(now + silence);
-                } else if !entry.is(TRANSIENT) {
-                    self.sweep.need(now + (silence - silent));
-                }
             }
         }
         self.sweep.cursor += 1;
     }
 
     /// Forgets a series and all that only it used. The queue must hold no id that this could change: see
-    /// [`crate::series::Store::remove`]; in a sweep it holds only ids below the cursor, which keep their entries.
+    /// [`crate::series::Store::remove`]; a step of the sweep that owns the queue has only ids below the cursor in it,
+    /// which keep their entries.
     pub(crate) fn forget(&mut self, id: u32) {
         let record = self.store.record(id);
         let (family, keys) = (record.family, record.keys);
