@@ -67,7 +67,6 @@ pub(super) fn report(diagnostics: &Diagnostics, output: Output) {
             let text = diagnostics.to_text(colour);
             if !text.is_empty() {
                 message(text.trim_end());
-                message(&format!("{} errors, {} warnings", diagnostics.error_count(), diagnostics.warning_count()));
             }
         }
         Output::Json => message(&diagnostics.to_json()),

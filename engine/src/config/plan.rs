@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadyline_component::Kind;
 use steadyline_component::factory::Build;
-use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_index, path_join};
+use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, Origin, path_index, path_join};
 use steadyline_telemetry::Signal;
 
 use super::service::{PipelineConfig, ServiceConfig};
@@ -301,6 +301,9 @@ impl Checker<'_> {
             used.extend(pipeline.receivers.iter().chain(&pipeline.processors).chain(&pipeline.exporters));
         }
         for kind in [Kind::Receiver, Kind::Processor, Kind::Exporter, Kind::Connector] {
+            if self.chosen_from_outside(kind) {
+                continue;
+            }
             for entry in self.root.get(kind.section()).map(Node::entries).unwrap_or_default() {
                 if !used.iter().any(|id| id.as_str() == &*entry.key.text) {
                     let message =
@@ -310,6 +313,13 @@ impl Checker<'_> {
                 }
             }
         }
+    }
+
+    /// Whether some pipeline's list of this kind comes from a variable: what it leaves out is a choice, not a slip.
+    fn chosen_from_outside(&self, kind: Kind) -> bool {
+        let pipelines = self.root.at_path("service.pipelines").map(Node::entries).unwrap_or_default();
+        let lists = pipelines.iter().filter_map(|entry| entry.value.get(kind.section()));
+        lists.into_iter().any(|list| matches!(list.origin(), Origin::Expanded { .. }))
     }
 
     /// Two pipelines that carry the same source to the same exporter write every series twice.
