@@ -165,7 +165,7 @@ impl Mapper {
         match (passes, identity) {
             (Err(error), Ok(labels)) => {
                 self.skip_failed(None, row, &error, sink);
-                self.hold_all(plan, labels, sink);
+                self.hold_all(plan, row, labels, sink);
             }
             (Err(error), Err(_)) => self.skip_failed(None, row, &error, sink),
             (Ok(_), Err((reason, detail))) => self.skip(reason, None, row, &detail, sink),
@@ -254,7 +254,7 @@ impl Mapper {
         if let Err(error) = self.add_labels(&plan.attributes, row, plan, &mut labels) {
             self.skip_failed(None, row, &error, sink);
             labels.truncate(plan.identity.len());
-            self.hold_all(plan, labels, sink);
+            self.hold_all(plan, row, labels, sink);
             return;
         }
         let common = labels.len();
@@ -262,6 +262,7 @@ impl Mapper {
             if let Err(error) = self.point(plan, output, metric, row, &mut labels, sink) {
                 self.skip_failed(Some(&plan.outputs()[output].name), row, &error, sink);
                 labels.truncate(common);
+                add_what_is_known(plan, &metric.labels, row, &mut labels);
                 self.hold(plan, output, &mut labels, sink);
             }
             labels.truncate(common);
@@ -333,12 +334,14 @@ impl Mapper {
         }
     }
 
-    /// Confirms every series of an item of which nothing but the identity is known.
-    fn hold_all(&mut self, plan: &Plan, mut labels: Vec<LabelValue<'_>>, sink: &mut dyn Sink) {
-        let known = labels.len();
-        for output in 0..plan.metrics.len() {
+    /// Confirms every series of an item that is there and cannot be judged.
+    fn hold_all<'a>(&mut self, plan: &'a Plan, row: &Row<'a>, mut labels: Vec<LabelValue<'a>>, sink: &mut dyn Sink) {
+        add_what_is_known(plan, &plan.attributes, row, &mut labels);
+        let common = labels.len();
+        for (output, metric) in plan.metrics.iter().enumerate() {
+            add_what_is_known(plan, &metric.labels, row, &mut labels);
             self.hold(plan, output, &mut labels, sink);
-            labels.truncate(known);
+            labels.truncate(common);
         }
     }
 
@@ -356,6 +359,15 @@ impl Mapper {
     fn skip(&mut self, reason: SkipReason, metric: Option<&str>, row: &Row<'_>, detail: &str, sink: &mut dyn Sink) {
         self.stats.skipped[reason.index()] += 1;
         sink.skipped(&Skip { reason, metric, item: row.item, detail });
+    }
+}
+
+/// Adds labels for a confirmation: those that fail are left out, the others name the series as its values did.
+fn add_what_is_known<'a>(plan: &Plan, sources: &'a [LabelPlan], row: &Row<'a>, labels: &mut Vec<LabelValue<'a>>) {
+    for source in sources {
+        let mut value = source.value(row).unwrap_or(None);
+        truncate(&mut value, plan.max_label_bytes);
+        labels.push(value);
     }
 }
 

@@ -132,7 +132,7 @@ fn the_onboarding_table_becomes_its_gauges() {
             // the filter itself fails: the item is there, so all its series are held
             "onboarding_completed_steps{account_id=e} held".to_owned(),
             "onboarding_total_steps{account_id=e} held".to_owned(),
-            "onboarding_account_info{account_id=e} held".to_owned(),
+            "onboarding_account_info{account_id=e,status=4} held".to_owned(),
         ]
     );
     assert_eq!(
