@@ -171,6 +171,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next byte, if it is a whole tag: field numbers up to 15.
+    #[inline]
+    pub fn short_tag(&self) -> Option<u8> {
+        if self.at < self.end { Some(self.buf[self.at]).filter(|byte| *byte < 0x80) } else { None }
+    }
+
+    /// Moves past a tag that [`Reader::short_tag`] showed.
+    #[inline]
+    pub fn take_short_tag(&mut self) {
+        self.at += 1;
+    }
+
     /// Reads a field's tag as (number, wire type); `None` at the end of the message.
     ///
     /// # Errors

@@ -50,6 +50,9 @@ struct PointFields {
     flags: u32,
 }
 
+/// The tag of `NumberDataPoint.attributes`: field 7, length-delimited.
+const NUMBER_ATTRIBUTE: u8 = 7 << 3 | LEN as u8;
+
 const HISTOGRAM: PointFields = PointFields { attributes: 9, flags: 10 };
 const EXPONENTIAL: PointFields = PointFields { attributes: 1, flags: 10 };
 const SUMMARY: PointFields = PointFields { attributes: 7, flags: 8 };
@@ -217,7 +220,16 @@ impl<'a> Decoder<'a> {
         let whole = reader;
         let mut point = empty_point(NumberKind::None);
         let mut set = SetBuilder::start(self);
-        while let Some((number, wire_type)) = reader.tag()? {
+        loop {
+            // Attributes are most of a point, and usually its last fields.
+            if reader.short_tag() == Some(NUMBER_ATTRIBUTE) {
+                set.expect_ascii(reader);
+                while reader.short_tag() == Some(NUMBER_ATTRIBUTE) {
+                    reader.take_short_tag();
+                    set.add(self, reader.delimited()?)?;
+                }
+            }
+            let Some((number, wire_type)) = reader.tag()? else { break };
             match (number, wire_type) {
                 (7, LEN) => set.add(self, reader.delimited()?)?,
                 (3, FIXED64) => point.time = reader.fixed64()?,
@@ -319,12 +331,14 @@ struct SetBuilder {
     first_value: usize,
     matched: bool,
     count: usize,
+    /// Whether the rest of the message is known to be ASCII, so that its text need not be checked piece by piece.
+    ascii: bool,
 }
 
 impl SetBuilder {
     #[inline]
     fn start(decoder: &mut Decoder<'_>) -> SetBuilder {
-        SetBuilder { first_value: decoder.tables.values.len(), matched: true, count: 0 }
+        SetBuilder { first_value: decoder.tables.values.len(), matched: true, count: 0, ascii: false }
     }
 
     /// Starts with the pairs of a set that is there already; one set's values must stand together.
@@ -340,8 +354,41 @@ impl SetBuilder {
         set
     }
 
+    /// One look over the rest of a message saves one for each text in it. Lengths below 128 and tags are ASCII too.
+    #[inline]
+    fn expect_ascii(&mut self, rest: Reader<'_>) {
+        self.ascii = rest.rest().is_ascii();
+    }
+
     #[inline]
     fn add<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
+        if self.matched {
+            if let Some(value) = self.expected_text(decoder, reader) {
+                self.count += 1;
+                decoder.tables.values.push(value);
+                return Ok(());
+            }
+        }
+        self.add_any(decoder, reader)
+    }
+
+    /// The value, if the pair is what encoders usually write: the key that is expected here, then a text of less than 126
+    /// bytes, with nothing before, between and after.
+    #[inline]
+    fn expected_text(&self, decoder: &Decoder<'_>, reader: Reader<'_>) -> Option<Slot> {
+        let expected = decoder.tables.shapes.keys(decoder.guess).get(self.count)?.bytes(decoder.wire, &[]);
+        let pair = reader.rest();
+        let head = expected.len() + 6;
+        let text = pair.len().checked_sub(head).filter(|len| *len < 126 && expected.len() < 128)?;
+        let (key, rest) = pair.split_at(expected.len() + 2);
+        let usual = key[..2] == [1 << 3 | LEN as u8, expected.len() as u8]
+            && rest[..4] == [2 << 3 | LEN as u8, text as u8 + 2, 1 << 3 | LEN as u8, text as u8]
+            && key[2..] == *expected;
+        let checked = usual && (self.ascii || std::str::from_utf8(&rest[4..]).is_ok());
+        checked.then(|| Slot::wire(ValueKind::Str, reader.position() + head, text))
+    }
+
+    fn add_any<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
         let (key, value) = key_value(reader, decoder.limits)?;
         if self.matched {
             let expected = decoder.tables.shapes.keys(decoder.guess).get(self.count);
