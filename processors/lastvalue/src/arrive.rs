@@ -21,6 +21,9 @@ const AHEAD: u64 = 600 * 1_000_000_000;
 /// Labels may take so many bytes a series, on average, before newcomers are refused.
 const LABELS_PER_SERIES: usize = 1024;
 
+/// How many points are looked up together.
+const BLOCK: usize = 32;
+
 /// The batch at hand.
 pub(crate) struct Arrival<'a> {
     /// Its points.
@@ -51,6 +54,13 @@ pub(crate) struct Stream<'a> {
     transient: bool,
 }
 
+/// What looking up a point found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    identity: Identity,
+    id: Option<u32>,
+}
+
 /// A point as it is merged: with a time that makes sense, and a body of its own.
 struct Sample<'a> {
     time: u64,
@@ -72,11 +82,8 @@ impl LastValue {
                 adds,
                 transient: adds || delta,
             };
-            for point in metrics.points_of(metric) {
-                self.point(&at, &stream, point, work);
-                if self.queue.len() >= CHUNK {
-                    self.flush(work);
-                }
+            for points in metrics.points_of(metric).chunks(BLOCK) {
+                self.points(&at, &stream, points, work);
             }
             self.families.release(stream.family);
         }
@@ -84,27 +91,51 @@ impl LastValue {
         self.identifier.end_batch(&mut self.keys);
     }
 
+    /// Takes a block of points: first all are looked up, so that the memory they lie in is fetched side by side and not
+    /// one after the other, then each is merged.
+    fn points(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, points: &[Point], work: &mut Work<'_>) {
+        let mut found = [Found::default(); BLOCK];
+        for (point, found) in points.iter().zip(&mut found) {
+            found.identity = self.identifier.point(&self.secret, &mut self.keys, at.metrics, stream.digest, point);
+        }
+        for found in &mut found[..points.len()] {
+            found.id = self.store.find(found.identity.hash, self.guess);
+            self.guess = found.id.map_or(self.guess, |id| id + 1);
+        }
+        let removals = self.store.removals();
+        for (point, mut found) in points.iter().zip(found) {
+            if found.id.is_none() || self.store.removals() != removals {
+                // It may have come with a point before, or have moved.
+                found.id = self.store.find(found.identity.hash, self.guess);
+                self.guess = found.id.map_or(self.guess, |id| id + 1);
+            }
+            self.point(at, stream, point, found, work);
+            if self.queue.len() >= CHUNK {
+                self.flush(work);
+            }
+        }
+    }
+
     #[inline]
-    fn point(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point, work: &mut Work<'_>) {
+    fn point(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point, found: Found, work: &mut Work<'_>) {
         if point.number == NumberKind::None && !point.is_no_value() && !point.held {
             self.counts.no_number += 1;
             return;
         }
-        let identity = self.identifier.point(&self.secret, &mut self.keys, at.metrics, stream.digest, point);
         let time = match point.time {
             0 => at.now,
             time if time > at.now.saturating_add(AHEAD) => at.now,
             time => time,
         };
         let sample = Sample { time, point };
-        match self.store.find(identity.hash) {
+        match found.id {
             Some(id) if point.held => self.confirm(at, id),
             Some(id) if point.is_no_value() => self.no_value(at, stream, id, &sample),
             Some(id) if stream.adds => self.increment(at, stream, id, &sample, work),
             Some(id) => self.value(at, stream, id, &sample),
             // A confirmation or an end of a series that was never sent says nothing.
             None if point.held || point.is_no_value() => self.counts.merged += 1,
-            None => self.newcomer(at, stream, identity, &sample, work),
+            None => self.newcomer(at, stream, &sample, work),
         }
     }
 
@@ -210,14 +241,9 @@ impl LastValue {
         self.enqueue(id);
     }
 
-    fn newcomer(
-        &mut self,
-        at: &Arrival<'_>,
-        stream: &Stream<'_>,
-        identity: Identity,
-        sample: &Sample<'_>,
-        work: &mut Work<'_>,
-    ) {
+    fn newcomer(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, sample: &Sample<'_>, work: &mut Work<'_>) {
+        // Once more, for the packed labels: the block's other points came in between.
+        let identity = self.identifier.point(&self.secret, &mut self.keys, at.metrics, stream.digest, sample.point);
         if self.identifier.values().len() > MAX_LABELS {
             self.counts.too_long += 1;
             return;

@@ -71,7 +71,7 @@ pub(crate) struct Identifier {
 const VALUES: usize = 32;
 
 /// The identity of one point.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Identity {
     /// The hash over everything.
     pub hash: u128,

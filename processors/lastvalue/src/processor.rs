@@ -29,6 +29,8 @@ pub(crate) struct LastValue {
     pub(crate) keys: Pool,
     pub(crate) families: Families,
     pub(crate) store: Store,
+    /// The series that the next point most likely belongs to.
+    pub(crate) guess: u32,
     pub(crate) bodies: Bodies,
     /// Exemplars of numbers that wait; they are sent once.
     pub(crate) exemplars: HashMap<u32, Vec<u8>>,
@@ -65,6 +67,7 @@ impl LastValue {
             keys: Pool::default(),
             families: Families::default(),
             store: Store::default(),
+            guess: 0,
             bodies: Bodies::default(),
             exemplars: HashMap::new(),
             sources: Sources::default(),
