@@ -128,6 +128,9 @@ pub(super) struct Values<'a> {
 /// More labels than this in all plans of a scope, and they are made anew: a sender chooses how many shapes there are.
 const MAX_LABELS: usize = 1 << 16;
 
+/// The size of short copies in bytes; half of it for the shortest.
+const PIECE: usize = 32;
+
 const TAG_LABEL: u8 = 1 << 3 | 2;
 const TAG_VALUE: u8 = 2 << 3 | 2;
 
@@ -174,6 +177,8 @@ impl Plans {
         for group in candidates.chunk_by(|a, b| a.name == b.name) {
             self.add(group);
         }
+        // Room behind the last one, so that short copies of a fixed size stay inside.
+        self.bytes.resize(self.bytes.len() + PIECE, 0);
         let plan = Plan { labels: Run { from, to: self.labels.len() as u32 }, refused };
         if self.by_shape.len() <= shape.index() {
             self.by_shape.resize(shape.index() + 1, [(0, 0); 3]);
@@ -261,7 +266,8 @@ impl Plans {
                 Source::Attribute(at) => {
                     let slot = point.values[at as usize];
                     if slot.kind() == ValueKind::Str && !slot.is_empty() {
-                        self.put(out, label.head, point.metrics.bytes(slot));
+                        let buffer = if slot.is_own() { point.metrics.own() } else { point.metrics.wire() };
+                        self.put(out, label.head, buffer, slot.at(), slot.len());
                         continue;
                     }
                     point.text.clear();
@@ -293,31 +299,31 @@ impl Plans {
         &self.bytes[run.from as usize..run.to as usize]
     }
 
-    /// Appends a label with a value that is not empty.
+    /// Appends a label with the value `buffer[at..at + len]`, which is not empty.
     #[inline]
-    fn put(&self, out: &mut Vec<u8>, head: Run, value: &[u8]) {
-        let head = self.bytes(head);
+    fn put(&self, out: &mut Vec<u8>, head: Run, buffer: &[u8], at: usize, len: usize) {
+        let (head, head_len) = (head.from as usize, (head.to - head.from) as usize);
         // Without tag and length of the label itself.
-        let body = head.len() - 2 + value.len();
+        let body = head_len - 2 + len;
         if body < 0x80 {
-            let at = out.len();
-            out.extend_from_slice(head);
-            out[at + 1] = body as u8;
-            out[at + head.len() - 1] = value.len() as u8;
+            let start = out.len();
+            put_piece(out, &self.bytes, head, head_len);
+            out[start + 1] = body as u8;
+            out[start + head_len - 1] = len as u8;
         } else {
             out.push(TAG_LABEL);
-            put_varint(out, (body - 1 + varint_len(value.len() as u64)) as u64);
-            out.extend_from_slice(&head[2..head.len() - 1]);
-            put_varint(out, value.len() as u64);
+            put_varint(out, (body - 1 + varint_len(len as u64)) as u64);
+            out.extend_from_slice(&self.bytes[head + 2..head + head_len - 1]);
+            put_varint(out, len as u64);
         }
-        out.extend_from_slice(value);
+        put_piece(out, buffer, at, len);
     }
 
     fn put_or_else(&self, out: &mut Vec<u8>, label: &Label, value: &[u8]) {
         if value.is_empty() {
             out.extend_from_slice(self.bytes(label.otherwise));
         } else {
-            self.put(out, label.head, value);
+            self.put(out, label.head, value, 0, value.len());
         }
     }
 
@@ -345,6 +351,19 @@ impl Plans {
         point.text.extend_from_slice(merged.as_bytes());
         Ok(())
     }
+}
+
+/// Appends `buffer[at..at + len]`. Short pieces are copied in a fixed size and cut to length: names and values are mostly
+/// short, and a copy of a size that is not known costs a call.
+#[inline]
+fn put_piece(out: &mut Vec<u8>, buffer: &[u8], at: usize, len: usize) {
+    let end = out.len() + len;
+    match buffer[at..].first_chunk::<PIECE>() {
+        Some(chunk) if len <= PIECE / 2 => out.extend_from_slice(&chunk[..PIECE / 2]),
+        Some(chunk) if len <= PIECE => out.extend_from_slice(chunk),
+        _ => out.extend_from_slice(&buffer[at..at + len]),
+    }
+    out.truncate(end);
 }
 
 /// Adds one more value to those that want one label.

@@ -2,7 +2,7 @@
 
 use steadyline_component::Block;
 use steadyline_prometheus::wire::{
-    Fields, HistogramSample, Points, Sample, WireType, put_double, put_tag, put_uint, put_varint, rw1, rw2, varint_len,
+    Fields, HistogramSample, Points, Sample, WireType, put_tag, put_varint, rw1, rw2, varint_len,
 };
 use steadyline_prometheus::{Exemplar, MetricKind};
 
@@ -251,12 +251,32 @@ fn bound(stage: &Stage, run: &[u32]) -> usize {
 fn put_series(request: &mut Vec<u8>, labels: &[u8], bits: u64, time_ms: i64) {
     let value = if bits == 0 { 0 } else { 9 };
     let time = if time_ms == 0 { 0 } else { 1 + varint_len(time_ms as u64) };
+    request.reserve(labels.len() + 32);
     put_tag(request, 1, WireType::Bytes);
     put_varint(request, (labels.len() + 2 + value + time) as u64);
     request.extend_from_slice(labels);
-    request.extend_from_slice(&[2 << 3 | 2, (value + time) as u8]);
-    put_double(request, 1, bits);
-    put_uint(request, 2, time_ms as u64);
+    // In one piece: tag and length of the sample, tag and value, tag and time.
+    let mut sample = [0; 22];
+    sample[0] = 2 << 3 | 2;
+    sample[1] = (value + time) as u8;
+    if bits != 0 {
+        sample[2] = 1 << 3 | 1;
+        sample[3..11].copy_from_slice(&bits.to_le_bytes());
+    }
+    let mut at = 2 + value;
+    if time_ms != 0 {
+        sample[at] = 2 << 3;
+        let mut rest = time_ms as u64;
+        while rest >= 0x80 {
+            at += 1;
+            sample[at] = rest as u8 | 0x80;
+            rest >>= 7;
+        }
+        sample[at + 1] = rest as u8;
+    }
+    let end = request.len() + 2 + value + time;
+    request.extend_from_slice(&sample);
+    request.truncate(end);
 }
 
 fn metadata(families: &[Family], row: u32) -> rw2::Metadata<'_> {

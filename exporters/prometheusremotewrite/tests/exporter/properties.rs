@@ -67,9 +67,9 @@ proptest! {
         let names = ["a", "b", "a"];
         let mut expected = Expected::new();
         // Points of one metric stand together in a batch.
-        for metric in 0..3 {
+        for (metric, name) in names.iter().enumerate() {
             for point in points.iter().filter(|point| point.name == metric) {
-                let mut labels = vec![("__name__".to_string(), names[metric].to_string())];
+                let mut labels = vec![("__name__".to_string(), name.to_string())];
                 labels.extend(point.labels.iter().filter(|(_, value)| !value.is_empty()).cloned());
                 labels.sort();
                 expected.insert((labels, point.time as i64), point.value.into());
