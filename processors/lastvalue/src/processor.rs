@@ -164,3 +164,128 @@ impl Processor for LastValue {
         (self.store.len() - self.ended) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use steadyline_component::testkit::metrics;
+    use steadyline_component::{Clock, Header, Pass, Tally};
+
+    use super::*;
+    use crate::config::{Emit, Merge, OnFork};
+
+    struct Driver {
+        state: LastValue,
+        clock: Clock,
+        tally: Tally,
+        epoch: u64,
+    }
+
+    impl Driver {
+        fn call(&mut self, call: impl FnOnce(&mut LastValue, &mut Work<'_>)) {
+            let mut out = Vec::new();
+            call(&mut self.state, &mut Work { now: self.clock.now(), tally: &self.tally, out: &mut out });
+            self.tally.outgoing(out.iter().map(Batch::items).sum());
+            self.tally.set_held(self.state.held());
+            assert_eq!(self.tally.balance().missing(), 0, "{:?}", self.tally.balance());
+            assert!(self.state.store.len() <= self.state.config.max_series as usize);
+        }
+
+        fn push(&mut self, text: &str, end: Option<Option<PassEnd>>) {
+            let interval = Duration::from_secs(60);
+            let (epoch, time) = (self.epoch, self.clock.now().unix_nanos);
+            let pass = end.map(|end| Pass { epoch, time, interval, timeout: interval, end });
+            let identity: Arc<[Arc<str>]> = Arc::from([Arc::from("id")]);
+            let data = Data::Metrics(metrics(text));
+            let batch = Batch { header: Header { pass, identity, ..Header::default() }, data };
+            self.tally.incoming(batch.items());
+            self.call(|state, work| state.process(batch, work));
+        }
+
+        fn advance(&mut self, by: Duration) {
+            let target = self.clock.now().mono + by;
+            while let Some(at) = self.state.wake_at().filter(|at| *at <= target) {
+                self.clock.advance(at.saturating_sub(self.clock.now().mono));
+                self.call(|state, work| state.wake(work));
+                assert!(self.state.wake_at().is_none_or(|next| next > at));
+            }
+            self.clock.advance(target.saturating_sub(self.clock.now().mono));
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Push(Vec<String>),
+        Pass(Vec<String>, PassEnd),
+        Advance(u64),
+        StepWall(i64),
+    }
+
+    fn line() -> impl Strategy<Value = String> {
+        let kind = prop_oneof![Just(""), Just("delta "), Just("counter ")];
+        let value = prop_oneof![3 => Just("1"), 1 => Just("2.5"), 1 => Just("stale"), 1 => Just("held")];
+        let time = prop_oneof![Just(""), Just(" @999990"), Just(" @1000000"), Just(" @1000100"), Just(" @2000000")];
+        (kind, 0..3, 0..3, value, time).prop_map(|(kind, id, status, value, time)| match status {
+            0 => format!("{kind}m{{id=\"{id}\",s=\"\"}} {value}{time}"),
+            _ => format!("{kind}m{{s=\"{status}\",id=\"{id}\"}} {value}{time}"),
+        })
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let lines = || proptest::collection::vec(line(), 0..6);
+        let end =
+            prop_oneof![3 => Just(PassEnd::Complete), 1 => Just(PassEnd::Partial), 1 => Just(PassEnd::SteppedDown)];
+        prop_oneof![
+            4 => lines().prop_map(Op::Push),
+            3 => (lines(), end).prop_map(|(lines, end)| Op::Pass(lines, end)),
+            3 => prop_oneof![Just(100_u64), Just(1_000), Just(60_000), 0_u64..400_000].prop_map(Op::Advance),
+            1 => prop_oneof![Just(-3600_i64), Just(3600)].prop_map(Op::StepWall),
+        ]
+    }
+
+    fn config() -> impl Strategy<Value = Config> {
+        let fork = prop_oneof![Just(OnFork::Refuse), Just(OnFork::Drop), Just(OnFork::EndAndRestart)];
+        let merge = prop_oneof![Just(Merge::Auto), Just(Merge::Last), Just(Merge::Sum)];
+        let emit = prop_oneof![Just(Emit::Every), Just(Emit::OnChange)];
+        let most = prop_oneof![Just(2_u32), Just(4), Just(1000)];
+        (fork, merge, emit, most).prop_map(|(on_fork, merge, emit, max_series)| Config {
+            on_fork,
+            merge,
+            emit,
+            max_series,
+            ..Config::default()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_lost_and_nothing_is_kept(config in config(), ops in proptest::collection::vec(op(), 1..30)) {
+            let clock = Clock::manual(1_000_000_000_000_000);
+            let state = LastValue::new(config, "lastvalue".into());
+            let mut driver = Driver { state, clock, tally: Tally::default(), epoch: 0 };
+            for op in ops {
+                match op {
+                    Op::Push(lines) => driver.push(&lines.join("\n"), None),
+                    Op::Pass(lines, end) => {
+                        driver.epoch += 1;
+                        driver.push(&lines.join("\n"), Some(None));
+                        driver.push("", Some(Some(end)));
+                    }
+                    Op::Advance(ms) => driver.advance(Duration::from_millis(ms)),
+                    Op::StepWall(seconds) => driver.clock.step_wall(seconds * 1_000_000_000),
+                }
+            }
+            driver.advance(Duration::from_secs(1));
+            prop_assert_eq!(driver.state.held(), 0);
+            driver.advance(Duration::from_secs(600));
+            let state = &driver.state;
+            prop_assert_eq!((state.series(), state.store.len(), state.ended), (0, 0, 0));
+            prop_assert_eq!((state.families.held(), state.keys.len(), state.store.arena.live()), ([0; 3], 0, 0));
+            prop_assert!(state.exemplars.is_empty() && state.receipts.is_empty() && state.wake_at().is_none());
+        }
+    }
+}
