@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use steadyline_component::{Header, Work};
-use steadyline_telemetry::metrics::{Metric, encode_body_without_attributes};
-use steadyline_telemetry::{MetricKind, Metrics, NumberKind, Point, Slot, Temporality};
+use steadyline_telemetry::metrics::Metric;
+use steadyline_telemetry::{Metrics, NumberKind, Point, Temporality};
 
 use crate::arena::{MAX_LABELS, Record};
 use crate::clock::{Ticks, ticks};
@@ -18,8 +18,6 @@ use crate::series::{ENDED, Entry, OWED, STALE, TRANSIENT, WAITING};
 
 /// A point further ahead of the clock than this counts as of now: receivers refuse it, and all that follow it.
 const AHEAD: u64 = 600 * 1_000_000_000;
-/// Labels may take so many bytes a series, on average, before newcomers are refused.
-const LABELS_PER_SERIES: usize = 1024;
 
 /// How many points are looked up together.
 const BLOCK: usize = 32;
@@ -61,10 +59,12 @@ struct Found {
     id: Option<u32>,
 }
 
-/// A point as it is merged: with a time that makes sense, and a body of its own.
-struct Sample<'a> {
-    time: u64,
-    point: &'a Point,
+/// A point as it is merged: with a time that makes sense.
+pub(crate) struct Sample<'a> {
+    /// Its event time.
+    pub time: u64,
+    /// The point itself.
+    pub point: &'a Point,
 }
 
 impl LastValue {
@@ -199,10 +199,11 @@ impl LastValue {
             self.bodies.replace(entry.bits, &sum);
             (NumberKind::Body, entry.bits)
         } else {
+            self.add_exemplars(at, stream.metric.kind, id, sample.point);
             add_numbers((entry.number(), entry.bits), (sample.point.number, sample.point.bits))
         };
-        let earliest = start.filter(|start| *start != 0).map_or(sample.point.start, |s| s.min(sample.point.start));
-        self.set_start(id, earliest);
+        let starts = [start.unwrap_or_default(), sample.point.start].into_iter().filter(|start| *start != 0);
+        self.set_start(id, starts.min().unwrap_or_default());
         let entry = self.store.get_mut(id);
         entry.set_number(number);
         entry.bits = bits;
@@ -295,120 +296,6 @@ impl LastValue {
         self.store_value(at, stream, id, sample);
         self.owe(id);
         self.enqueue(id);
-    }
-
-    /// Ends a series on our own account: one marker if anything of it was ever sent.
-    pub(crate) fn end(&mut self, id: u32, tick: Ticks) {
-        let entry = self.store.get_mut(id);
-        if entry.is(OWED) {
-            entry.clear(OWED);
-            self.owed -= 1;
-            self.counts.merged += 1;
-        }
-        let entry = self.store.get_mut(id);
-        if entry.sent_ms() == 0 {
-            entry.clear(STALE);
-            entry.set(ENDED);
-            entry.seen = tick;
-            self.ended += 1;
-            return;
-        }
-        entry.set(STALE);
-        self.enqueue(id);
-    }
-
-    fn is_full(&self) -> bool {
-        let most = self.config.max_series as usize;
-        self.store.len() >= most || self.store.arena.live() >= most.max(1 << 14).saturating_mul(LABELS_PER_SERIES)
-    }
-
-    /// Notes that one point that came in waits with a series; one that waited before is merged with it.
-    fn owe(&mut self, id: u32) {
-        let entry = self.store.get_mut(id);
-        if entry.is(OWED) {
-            self.counts.merged += 1;
-        } else {
-            entry.set(OWED);
-            self.owed += 1;
-        }
-    }
-
-    /// Lets a series wait for the next flush.
-    pub(crate) fn enqueue(&mut self, id: u32) {
-        let entry = self.store.get_mut(id);
-        if !entry.is(WAITING) {
-            entry.set(WAITING);
-            self.queue.push(id);
-        }
-    }
-
-    /// Whether a sample says what is known already.
-    fn says(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, entry: &Entry, sample: &Sample<'_>) -> bool {
-        if sample.point.start != self.store.arena.get(entry.record).start.unwrap_or_default() {
-            return false;
-        }
-        if sample.point.number == NumberKind::Body {
-            self.body_of(at, stream, sample.point);
-            return entry.number() == NumberKind::Body && *self.bodies.get(entry.bits) == *self.body;
-        }
-        entry.number() == sample.point.number && entry.bits == sample.point.bits
-    }
-
-    fn store_value(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, id: u32, sample: &Sample<'_>) {
-        let point = sample.point;
-        let entry = *self.store.get(id);
-        let bits = if point.number == NumberKind::Body {
-            self.body_of(at, stream, point);
-            if entry.number() == NumberKind::Body {
-                self.bodies.replace(entry.bits, &self.body);
-                entry.bits
-            } else {
-                self.bodies.insert(&self.body)
-            }
-        } else {
-            self.keep_exemplars(at, stream.metric.kind, id, point);
-            point.bits
-        };
-        let entry = self.store.get_mut(id);
-        entry.set_number(point.number);
-        entry.bits = bits;
-    }
-
-    fn keep_exemplars(&mut self, at: &Arrival<'_>, kind: MetricKind, id: u32, point: &Point) {
-        if point.body != Slot::NONE {
-            let mut body = Vec::new();
-            encode_body_without_attributes(at.metrics.bytes(point.body), kind, &mut body);
-            self.exemplars.insert(id, body);
-        } else if !self.exemplars.is_empty() {
-            self.exemplars.remove(&id);
-        }
-    }
-
-    fn body_of(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point) {
-        self.body.clear();
-        encode_body_without_attributes(at.metrics.bytes(point.body), stream.metric.kind, &mut self.body);
-    }
-
-    /// The series came with another description, unit, scope or resource than before.
-    fn move_to(&mut self, id: u32, family: u32) {
-        let address = self.store.get(id).record;
-        let old = self.store.arena.family(address);
-        if old != family {
-            self.families.retain(family);
-            self.store.arena.set_family(address, family);
-            self.families.release(old);
-        }
-    }
-
-    fn set_start(&mut self, id: u32, start: u64) {
-        let address = self.store.get(id).record;
-        if self.store.arena.set_start(address, start) || start == 0 {
-            return;
-        }
-        let record = self.store.arena.get(address);
-        let labels = record.labels.to_vec();
-        // Without room for it the series goes on without a start time, which OTLP allows.
-        self.store.replace_record(id, &Record { start: Some(start), labels: &labels, ..record });
     }
 }
 

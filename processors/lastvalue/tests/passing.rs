@@ -206,6 +206,27 @@ fn distributions_last_or_add_by_their_temporality() {
 }
 
 #[test]
+fn added_increments_keep_their_exemplars_and_their_first_start() {
+    let mut harness = harness("");
+    for (value, start) in [(1.5, 0), (2.5, 90), (3.5, 70), (4.5, 0)] {
+        let mut exemplar = Vec::new();
+        put_fixed64(&mut exemplar, 3, f64::to_bits(value));
+        let mut body = Vec::new();
+        put_bytes(&mut body, 5, &exemplar);
+        let mut sent = metrics("delta d 1 @10");
+        let mut editor = sent.edit();
+        editor.tables.points[0].start = start;
+        editor.tables.points[0].body = editor.push(steadyline_telemetry::ValueKind::Bytes, &body);
+        harness.push_batch(Batch::metrics(sent));
+    }
+    assert_eq!(harness.advance(SECOND), ["delta d 4 @10"]);
+    let got = harness.batches[0].as_metrics().unwrap();
+    let point = got.tables().points[0];
+    let values: Vec<f64> = exemplars(got.bytes(point.body), 5).map(|exemplar| exemplar.value).collect();
+    assert_eq!((point.start, values), (70, vec![1.5, 2.5, 3.5, 4.5]));
+}
+
+#[test]
 fn exemplars_are_sent_once() {
     let mut harness = harness("");
     let mut exemplar = Vec::new();
