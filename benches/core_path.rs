@@ -150,9 +150,11 @@ impl Path {
         self.batches = 0;
         let start = Duration::from_secs(10 * (round as u64 + 1));
         let each = Duration::from_millis(500) / load.len() as u32;
-        for (at, template) in load.iter().enumerate() {
+        let step = step(load.len());
+        for at in 0..load.len() {
             let now = at_time(start + each * at as u32);
-            let request = template.request(now.unix_nanos, round as f64);
+            // Senders keep their own order, but not that among each other.
+            let request = load[(at * step + round * round) % load.len()].request(now.unix_nanos, round as f64);
             self.request(request, now);
         }
         while let Some(at) = self.lastvalue.processor.wake_at().filter(|at| *at < start + Duration::from_secs(9)) {
@@ -198,6 +200,12 @@ impl Path {
         let payloads = self.blocks.iter().map(|block| &block.payload.bytes()[..]);
         remote_write::check(payloads, series, round as f64, &LABELS);
     }
+}
+
+/// A step that visits each of `count` requests once before it comes round.
+fn step(count: usize) -> usize {
+    let is_coprime = |step: &usize| (2..=count).all(|divisor| step % divisor > 0 || count % divisor > 0);
+    (37..).find(is_coprime).unwrap_or(1)
 }
 
 fn at_time(mono: Duration) -> Now {

@@ -221,13 +221,8 @@ impl<'a> Decoder<'a> {
         let mut point = empty_point(NumberKind::None);
         let mut set = SetBuilder::start(self);
         loop {
-            // Attributes are most of a point, and usually its last fields.
             if reader.short_tag() == Some(NUMBER_ATTRIBUTE) {
-                set.expect_ascii(reader);
-                while reader.short_tag() == Some(NUMBER_ATTRIBUTE) {
-                    reader.take_short_tag();
-                    set.add(self, reader.delimited()?)?;
-                }
+                set.add_expected(self, &mut reader);
             }
             let Some((number, wire_type)) = reader.tag()? else { break };
             match (number, wire_type) {
@@ -331,14 +326,12 @@ struct SetBuilder {
     first_value: usize,
     matched: bool,
     count: usize,
-    /// Whether the rest of the message is known to be ASCII, so that its text need not be checked piece by piece.
-    ascii: bool,
 }
 
 impl SetBuilder {
     #[inline]
     fn start(decoder: &mut Decoder<'_>) -> SetBuilder {
-        SetBuilder { first_value: decoder.tables.values.len(), matched: true, count: 0, ascii: false }
+        SetBuilder { first_value: decoder.tables.values.len(), matched: true, count: 0 }
     }
 
     /// Starts with the pairs of a set that is there already; one set's values must stand together.
@@ -354,41 +347,31 @@ impl SetBuilder {
         set
     }
 
-    /// One look over the rest of a message saves one for each text in it. Lengths below 128 and tags are ASCII too.
+    /// Reads the attributes of a number point that stand here one after the other, as long as they are what is expected.
+    /// They are most of a point and usually its last fields, so one look over what is left of it saves one for each text:
+    /// tags and lengths below 128 are ASCII too.
     #[inline]
-    fn expect_ascii(&mut self, rest: Reader<'_>) {
-        self.ascii = rest.rest().is_ascii();
-    }
-
-    #[inline]
-    fn add<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
-        if self.matched {
-            if let Some(value) = self.expected_text(decoder, reader) {
-                self.count += 1;
-                decoder.tables.values.push(value);
-                return Ok(());
+    fn add_expected(&mut self, decoder: &mut Decoder<'_>, reader: &mut Reader<'_>) {
+        if !self.matched {
+            return;
+        }
+        let ascii = reader.rest().is_ascii();
+        let Tables { shapes, values, .. } = &mut decoder.tables;
+        for key in &shapes.keys(decoder.guess)[self.count..] {
+            let mut ahead = *reader;
+            ahead.take_short_tag();
+            let Ok(pair) = ahead.delimited() else { return };
+            let Some(value) = expected_text(key.bytes(decoder.wire, &[]), pair, ascii) else { return };
+            values.push(value);
+            self.count += 1;
+            *reader = ahead;
+            if reader.short_tag() != Some(NUMBER_ATTRIBUTE) {
+                return;
             }
         }
-        self.add_any(decoder, reader)
     }
 
-    /// The value, if the pair is what encoders usually write: the key that is expected here, then a text of less than 126
-    /// bytes, with nothing before, between and after.
-    #[inline]
-    fn expected_text(&self, decoder: &Decoder<'_>, reader: Reader<'_>) -> Option<Slot> {
-        let expected = decoder.tables.shapes.keys(decoder.guess).get(self.count)?.bytes(decoder.wire, &[]);
-        let pair = reader.rest();
-        let head = expected.len() + 6;
-        let text = pair.len().checked_sub(head).filter(|len| *len < 126 && expected.len() < 128)?;
-        let (key, rest) = pair.split_at(expected.len() + 2);
-        let usual = key[..2] == [1 << 3 | LEN as u8, expected.len() as u8]
-            && rest[..4] == [2 << 3 | LEN as u8, text as u8 + 2, 1 << 3 | LEN as u8, text as u8]
-            && key[2..] == *expected;
-        let checked = usual && (self.ascii || std::str::from_utf8(&rest[4..]).is_ok());
-        checked.then(|| Slot::wire(ValueKind::Str, reader.position() + head, text))
-    }
-
-    fn add_any<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
+    fn add<'a>(&mut self, decoder: &mut Decoder<'a>, reader: Reader<'a>) -> Result<()> {
         let (key, value) = key_value(reader, decoder.limits)?;
         if self.matched {
             let expected = decoder.tables.shapes.keys(decoder.guess).get(self.count);
@@ -427,6 +410,21 @@ impl SetBuilder {
         decoder.guess = decoder.tables.shapes.intern(&decoder.keys, decoder.wire, &[]);
         Attributes { shape: decoder.guess, values }
     }
+}
+
+/// The value, if the pair is what encoders usually write: the key that is expected here, then a text of less than 126
+/// bytes, with nothing before, between and after. `ascii` says that the text is known to be UTF-8.
+#[inline]
+fn expected_text(expected: &[u8], pair: Reader<'_>, ascii: bool) -> Option<Slot> {
+    let (at, pair) = (pair.position(), pair.rest());
+    let head = expected.len() + 6;
+    let text = pair.len().checked_sub(head).filter(|len| *len < 126 && expected.len() < 128)?;
+    let (key, rest) = pair.split_at(expected.len() + 2);
+    let usual = key[..2] == [1 << 3 | LEN as u8, expected.len() as u8]
+        && rest[..4] == [2 << 3 | LEN as u8, text as u8 + 2, 1 << 3 | LEN as u8, text as u8]
+        && key[2..] == *expected;
+    let checked = usual && (ascii || std::str::from_utf8(&rest[4..]).is_ok());
+    checked.then(|| Slot::wire(ValueKind::Str, at + head, text))
 }
 
 /// `KeyValue.key_strindex` and `AnyValue.string_value_strindex` point into a table that only profiles have; elsewhere they
