@@ -204,9 +204,9 @@ impl RemoteWriteEncoder {
     /// The plan of a shape in the current scope.
     #[inline]
     fn plan(&mut self, metrics: &Metrics, shape: ShapeId, class: Class) -> Plan {
-        let utf8 = self.protocol == Protocol::V2;
+        let limits = (self.protocol == Protocol::V2, self.settings.limits.bytes);
         let (context, settings, is_final) = (&self.context, &self.settings, self.is_final);
-        self.plans.of(shape, class, utf8, || context::candidates(metrics, shape, class, context, settings, is_final))
+        self.plans.of(shape, class, limits, || context::candidates(metrics, shape, class, context, settings, is_final))
     }
 
     /// Adds a float sample to the series of `point` with this name and bound.

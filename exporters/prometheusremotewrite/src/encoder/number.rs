@@ -35,8 +35,10 @@ impl RemoteWriteEncoder {
             NumberKind::Int => {
                 let value = point.bits as i64;
                 let float = value as f64;
-                // The way back saturates at i64::MAX, so 2^63 - 1 would seem to be kept: compare in 128 bits.
-                self.counts.lossy += u64::from(float as i128 != i128::from(value));
+                if value.unsigned_abs() > 1 << 53 {
+                    // The way back saturates at i64::MAX, so 2^63 - 1 would seem to be kept: compare in 128 bits.
+                    self.counts.lossy += u64::from(float as i128 != i128::from(value));
+                }
                 Ok(float.to_bits())
             }
             NumberKind::None | NumberKind::Body => Err(Loss::NoValue),

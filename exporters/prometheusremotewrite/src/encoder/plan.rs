@@ -127,6 +127,8 @@ pub(super) struct Values<'a> {
 
 /// More labels than this in all plans of a scope, and they are made anew: a sender chooses how many shapes there are.
 const MAX_LABELS: usize = 1 << 16;
+/// The same for the bytes of their names and constants.
+const MAX_BYTES: usize = 16 << 20;
 
 /// The size of short copies in bytes; half of it for the shortest.
 const PIECE: usize = 32;
@@ -149,37 +151,47 @@ impl Plans {
         self.bytes.clear();
     }
 
-    /// The plan of a shape, made by `candidates` if it is not known yet.
+    /// The plan of a shape, made by `candidates` if it is not known yet. `utf8` says whether names may have any characters,
+    /// `max_bytes` how long the labels of a series may be.
     #[inline]
     pub(super) fn of<'c>(
         &mut self,
         shape: ShapeId,
         class: Class,
-        utf8: bool,
+        (utf8, max_bytes): (bool, usize),
         candidates: impl FnOnce() -> Vec<Candidate<'c>>,
     ) -> Plan {
         let known = self.by_shape.get(shape.index()).map(|plans| plans[class as usize]);
         match known {
             Some((generation, at)) if generation == self.generation => self.plans[at as usize],
-            _ => self.make(shape, class, utf8, candidates()),
+            _ => self.make(shape, class, (utf8, max_bytes), candidates()),
         }
     }
 
-    fn make(&mut self, shape: ShapeId, class: Class, utf8: bool, mut candidates: Vec<Candidate<'_>>) -> Plan {
-        if self.labels.len() > MAX_LABELS {
+    fn make(
+        &mut self,
+        shape: ShapeId,
+        class: Class,
+        (utf8, max_bytes): (bool, usize),
+        mut candidates: Vec<Candidate<'_>>,
+    ) -> Plan {
+        if self.labels.len() > MAX_LABELS || self.bytes.len() > MAX_BYTES {
             self.begin();
         }
         candidates.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()).then(a.rank.cmp(&b.rank)));
         // An attribute without a name is left out; the point goes on without it.
         let illegal = |c: &Candidate<'_>| !c.name.is_empty() && !utf8 && !is_legal_label_name(&c.name);
-        let refused = candidates.iter().any(illegal).then_some(Loss::IllegalLabelName);
+        let illegal = candidates.iter().any(illegal).then_some(Loss::IllegalLabelName);
+        // Found out here, and not by writing megabytes for every point.
+        let too_large = (constant_bytes(&candidates) > max_bytes).then_some(Loss::SeriesTooLarge);
         let from = self.labels.len() as u32;
         for group in candidates.chunk_by(|a, b| a.name == b.name) {
             self.add(group);
         }
         // Room behind the last one, so that short copies of a fixed size stay inside.
         self.bytes.resize(self.bytes.len() + PIECE, 0);
-        let plan = Plan { labels: Run { from, to: self.labels.len() as u32 }, refused };
+        let labels = Run { from, to: self.labels.len() as u32 };
+        let plan = Plan { labels, refused: illegal.or(too_large) };
         if self.by_shape.len() <= shape.index() {
             self.by_shape.resize(shape.index() + 1, [(0, 0); 3]);
         }
@@ -377,6 +389,15 @@ pub(super) fn merge_value(policy: OnCollision, merged: &mut String, value: &str)
             merged.push_str(value);
         }
     }
+}
+
+/// How many bytes of text a series has whatever its point says.
+fn constant_bytes(candidates: &[Candidate<'_>]) -> usize {
+    let text = |c: &Candidate<'_>| match c.content {
+        Content::Constant(text) => text.len(),
+        _ => 0,
+    };
+    candidates.iter().map(text).sum()
 }
 
 /// Appends a whole label.

@@ -3,12 +3,12 @@
 //! A series is its encoded, sorted labels. Nothing is assumed about the order in which points arrive; a batch whose series
 //! each have one point, which is nearly all of them, is passed through as it came.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Range;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use steadyline_prometheus::{Buckets, NativeHistogram, Span};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::losses::Loss;
 
@@ -92,8 +92,8 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 pub(super) struct Stages {
     shards: Vec<Stage>,
-    /// Keyed with a secret of the process: senders cannot aim at the index.
-    seed: u64,
+    /// Keyed with a secret: senders cannot aim at the index.
+    hasher: DefaultHashBuilder,
     max_labels: usize,
     full: bool,
 }
@@ -106,7 +106,7 @@ const FULL_BYTES: usize = 16 << 20;
 impl Stages {
     /// Stages for series whose encoded labels have at most `max_labels` bytes.
     pub(super) fn new(max_labels: usize) -> Self {
-        Stages { shards: vec![Stage::default()], seed: RandomState::new().hash_one(0u8), max_labels, full: false }
+        Stages { shards: vec![Stage::default()], hasher: DefaultHashBuilder::default(), max_labels, full: false }
     }
 
     /// Sets the number of shards, at least one. All stages are empty then.
@@ -142,7 +142,7 @@ impl Stages {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Loss>,
     ) -> Result<Place, Loss> {
         let (shard, labels) = self.put_labels(write)?;
-        Ok(Place { shard, entry: self.shards[shard].push(self.seed, sample, Datum::Float(bits), labels) })
+        Ok(Place { shard, entry: self.shards[shard].push(&self.hasher, sample, Datum::Float(bits), labels) })
     }
 
     /// Adds a native histogram of the series whose labels `write` appends.
@@ -158,7 +158,7 @@ impl Stages {
         let (shard, labels) = self.put_labels(write)?;
         let stage = &mut self.shards[shard];
         let row = stage.put_histogram(histogram);
-        Ok(Place { shard, entry: stage.push(self.seed, sample, Datum::Native(row), labels) })
+        Ok(Place { shard, entry: stage.push(&self.hasher, sample, Datum::Native(row), labels) })
     }
 
     /// Gives a sample its exemplars, sorted by time.
@@ -215,10 +215,10 @@ pub(super) struct Place {
 
 impl Stage {
     #[inline]
-    fn push(&mut self, seed: u64, sample: Sample, datum: Datum, labels: Range<usize>) -> usize {
+    fn push(&mut self, hasher: &DefaultHashBuilder, sample: Sample, datum: Datum, labels: Range<usize>) -> usize {
         let Stage { labels: bytes, entries, index, repeats, .. } = self;
         let own = &bytes[labels.clone()];
-        let hash = xxh3_64_with_seed(own, seed);
+        let hash = hasher.hash_one(own);
         let at = entries.len() as u32;
         let same = |other: &u32| {
             let other = &entries[*other as usize];

@@ -224,6 +224,12 @@ fn a_series_that_fits_no_request_is_counted_and_the_rest_goes_on() {
     let lines = rig.finals(&format!("g{{a=\"{long}\"}} 1 @1\n g{{a=\"b\"}} 2 @1"));
     assert_eq!(lines, [r#"g{a="b"} 2 @1000"#]);
     assert_eq!(rig.lost(), [("series_too_large", 1)]);
+    // Also where the text is the resource's, on each of its points.
+    let mut rig = Rig::new("max_batch_size_bytes: 20000\nresource_to_telemetry_conversion: {enabled: true}");
+    let lines =
+        rig.raw(&format!("resource{{a=\"{long}\"}}\n g 1 @1\n g{{b=\"1\"}} 1 @1\n resource{{a=\"b\"}}\n g 2 @1"));
+    assert_eq!(lines, [r#"g{a="b"} 2 @1000"#]);
+    assert_eq!(rig.lost(), [("series_too_large", 2)]);
 }
 
 #[test]
