@@ -65,12 +65,6 @@ fn check(config: &Config, context: &mut CreateContext<'_>) {
     if config.index.as_deref() == Some("") {
         context.error("index", "the index's name is empty; leave the key out to read the table");
     }
-    if config.consistent_read && config.index.is_some() {
-        context.error(
-            "consistent_read",
-            "a global secondary index cannot be read consistently; leave `index` out, or read as usual",
-        );
-    }
     if !(1..=64).contains(&config.segments) {
         context.error("segments", "a scan has 1 to 64 segments");
     }

@@ -28,7 +28,8 @@ pub struct Config {
     /// Into how many segments a scan is divided; they are read at the same time.
     #[schemars(range(min = 1, max = 64))]
     pub segments: u32,
-    /// Whether reads must see every write that came before, at twice the price. Not with a global secondary index.
+    /// Whether reads must see every write that came before, at twice the price. A table and a local secondary index can be read so; with a global one
+    /// every poll fails and says why, as only the table knows which kind its index is.
     pub consistent_read: bool,
     /// How many items a page has at most. 0: as many as DynamoDB gives, which is 1 MB of items.
     pub page_size: u32,

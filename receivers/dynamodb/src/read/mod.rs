@@ -144,9 +144,13 @@ impl Reading {
 /// A failure to read as the failure of a poll: what was read, what failed, what can be done.
 pub(crate) fn poll_error(source: &str, region: &str, failure: &AwsFailure) -> PollError {
     let missing_index = failure.text.contains("does not have the specified index");
+    let global_index = failure.text.contains("not supported on global secondary indexes");
     let (reason, advice) = match &failure.kind {
         FailureKind::Rejected if missing_index => {
             ("index_missing", "check `index`, and whether the index is active".to_owned())
+        }
+        FailureKind::Rejected if global_index => {
+            ("global_index", "set `consistent_read: false`, or read the table or a local index".to_owned())
         }
         FailureKind::NotFound => (
             "table_missing",

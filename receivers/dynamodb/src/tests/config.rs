@@ -16,10 +16,6 @@ fn mistakes_are_reported_at_their_keys() {
     let cases = [
         ("{}", "dynamodb.table: no table is named"),
         ("tabel: t", "did you mean"),
-        (
-            "index: gsi1\nconsistent_read: true",
-            "dynamodb.consistent_read: a global secondary index cannot be read consistently",
-        ),
         ("segments: 0", "dynamodb.segments: a scan has 1 to 64 segments"),
         ("segments: 2\nquery: {key_condition: a = :a}", "dynamodb.segments: only scans have segments"),
         ("query: {key_condition: ''}", "dynamodb.query.key_condition: the condition is empty"),
@@ -61,6 +57,11 @@ metrics:
   - {name: onboarding_account_info, info: {account_name: account_name, status: status}}
 "#;
     assert_eq!(errors(yaml), "");
+}
+
+#[test]
+fn an_index_may_be_local_and_is_read_consistently_if_so_wished() {
+    assert_eq!(errors(&format!("table: t\nindex: by_status\nconsistent_read: true\n{MAPPING}")), "");
 }
 
 #[test]

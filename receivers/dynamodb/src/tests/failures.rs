@@ -21,6 +21,11 @@ async fn every_failure_says_what_was_tried_and_what_is_missing() {
             "check `index`",
         ),
         (
+            refusal("ValidationException", "Consistent reads are not supported on global secondary indexes"),
+            "global_index",
+            "set `consistent_read: false`, or read the table or a local index",
+        ),
+        (
             refusal("AccessDeniedException", denied),
             "access_denied",
             "allow `dynamodb:Scan` on `arn:aws:dynamodb:us-east-1:1:table/t`",
@@ -49,7 +54,11 @@ async fn every_failure_says_what_was_tried_and_what_is_missing() {
     for (answer, reason, words) in cases {
         let backend = table(move |_, _| answer.clone()).await;
         let quick = "attempt_timeout: 200ms\noperation_timeout: 400ms";
-        let index = if reason == "index_missing" { "index: gsi1" } else { "" };
+        let index = match reason {
+            "index_missing" => "index: gsi1",
+            "global_index" => "index: gsi1\nconsistent_read: true",
+            _ => "",
+        };
         let mut bench = bench_with(&backend.url(), &format!("{MAPPING}{index}\n{quick}"));
         let poll = bench.poll(MINUTE).await;
         let error = poll.result.clone().unwrap_err();
