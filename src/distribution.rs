@@ -22,7 +22,7 @@ pub fn standard() -> Vec<Factory> {
         #[cfg(feature = "embedded-dynamodb")]
         steadyline_extension_embedded_dynamodb::FACTORY,
         // steadyline_extension_headers_setter::FACTORY,
-        // steadyline_extension_health_check::FACTORY,
-        // steadyline_extension_sigv4auth::FACTORY,
+        steadyline_extension_health_check::FACTORY,
+        steadyline_extension_sigv4auth::FACTORY,
     ]
 }

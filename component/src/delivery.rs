@@ -57,6 +57,9 @@ impl Drop for Shares {
     fn drop(&mut self) {
         let failure = self.failure.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let waiter = self.waiter.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // Dropped because a worker fell over, not because everything went well.
+        let fell = || std::thread::panicking().then(|| SettleError::Retryable("a worker panicked".into()));
+        let failure = failure.or_else(fell);
         if let Some(waiter) = waiter {
             // A waiter that went away does not care any more.
             let _ = waiter.send(failure.map_or(Ok(()), Err));

@@ -96,6 +96,11 @@ pub trait Sink: Send + Sync {
     /// Takes a batch. Must not wait for anything remote. Counts what it does not show in `tally`.
     async fn consume(&self, batch: Batch, tally: &Tally);
 
+    /// Whether a full exporter beside it may be left behind for its sake. A terminal is no reason to lose data.
+    fn counts_as_branch(&self) -> bool {
+        true
+    }
+
     /// The process stops; flush and close.
     async fn shutdown(&self) {}
 }
@@ -205,6 +210,33 @@ pub struct DeliveryConfig {
     pub retry: RetryConfig,
     /// `sending_queue`.
     pub queue: QueueConfig,
+}
+
+impl DeliveryConfig {
+    /// What is out of bounds, as (path below the exporter, what is wrong). The engine reports it.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let RetryConfig { multiplier, randomization_factor, initial_interval, max_interval, .. } = &self.retry;
+        if !(1.0..=100.0).contains(multiplier) {
+            problems.push(("retry_on_failure.multiplier", format!("{multiplier} is not between 1 and 100")));
+        }
+        if !(0.0..=1.0).contains(randomization_factor) {
+            let wrong = format!("{randomization_factor} is not between 0 and 1");
+            problems.push(("retry_on_failure.randomization_factor", wrong));
+        }
+        for (path, interval) in
+            [("retry_on_failure.initial_interval", initial_interval), ("retry_on_failure.max_interval", max_interval)]
+        {
+            if Duration::from(*interval) < Duration::from_millis(1) {
+                problems.push((path, "it must be at least 1ms: a pause of nothing is an attack on the backend".into()));
+            }
+        }
+        if !(1..=200).contains(&self.queue.num_consumers) {
+            let wrong = format!("{} is not between 1 and 200", self.queue.num_consumers);
+            problems.push(("sending_queue.num_consumers", wrong));
+        }
+        problems
+    }
 }
 
 /// How failed attempts are repeated.

@@ -98,6 +98,8 @@ pub struct Factory {
     pub kind: Kind,
     /// The schema of its config, its definitions in the given generator.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Decodes a config and makes nothing: what is wrong with it, and which of it is secret, is in the diagnostics.
+    pub decode: fn(&Node, &str, &mut Diagnostics),
     /// How it makes one.
     pub build: Build,
 }
@@ -141,6 +143,11 @@ fn make<C: Component>(context: &mut CreateContext<'_>) -> Option<C::Made> {
     C::create(config, context)
 }
 
+fn decode_only<C: Component>(node: &Node, path: &str, diagnostics: &mut Diagnostics) {
+    let unsupported = Unsupported(C::SPEC.unsupported);
+    drop(decode_with::<C::Config>(node, path, &unsupported, diagnostics));
+}
+
 fn schema<C: Component>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<C::Config>()
 }
@@ -177,7 +184,7 @@ impl Factory {
     }
 
     const fn new<C: Component>(kind: Kind, build: Build) -> Factory {
-        Factory { spec: C::SPEC, kind, schema: schema::<C>, build }
+        Factory { spec: C::SPEC, kind, schema: schema::<C>, decode: decode_only::<C>, build }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Pollers: sources that are read on a cadence. The engine owns interval, alignment, jitter, timeout and back-off;
-//! a poller is one function that streams pages.
+//! Pollers: sources that are read on a cadence. The engine owns interval, alignment, offset and timeout, and a failed
+//! poll waits for the next tick; a poller is one function that streams pages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

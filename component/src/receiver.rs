@@ -39,7 +39,7 @@ pub enum SendError {
         /// When to try again, if known.
         retry_after: Option<Duration>,
     },
-    /// The pipeline is shutting down; nothing of the batch was kept.
+    /// The pipeline is shutting down: at least one exporter did not take its share, which is counted there.
     #[error("shutting down")]
     ShuttingDown,
     /// Taken, and part of it was refused for good or could not be delivered in time; both are counted.

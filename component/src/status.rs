@@ -70,10 +70,14 @@ impl Board {
 
 impl ComponentStatus {
     /// Says how the component fares; `since` changes only when the kind of status does.
+    /// `Failed` stays: a worker that is gone does not come back because another one works.
     pub fn set(&self, status: Status) {
         let now = self.board.clock.now().mono;
         let mut entries = self.board.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.entry(Arc::clone(&self.id)).or_insert(Entry { status: Status::Starting, since: now });
+        if matches!(entry.status, Status::Failed(_)) && status != Status::Stopping {
+            return;
+        }
         if std::mem::discriminant(&entry.status) != std::mem::discriminant(&status) {
             entry.since = now;
         }

@@ -1,8 +1,9 @@
 //! From plan to graph: every component is made, nothing is started. `validate` stops here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::factory::{Build, Extensions};
 use steadyline_component::{Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
@@ -41,7 +42,7 @@ pub struct Graph {
     /// What its components share.
     pub shared: Shared,
     /// Extensions in the order in which they must start.
-    pub extensions: Vec<(ComponentId, Arc<dyn Extension>)>,
+    pub extensions: Vec<ExtensionNode>,
     /// Exporters with queues.
     pub branches: Vec<Arc<Branch>>,
     /// Exporters without.
@@ -52,6 +53,16 @@ pub struct Graph {
     pub joints: Vec<Arc<Joint>>,
     /// Receivers and the places of their pipelines.
     pub receivers: Vec<ReceiverNode>,
+}
+
+/// An extension that is made and not started.
+pub struct ExtensionNode {
+    /// Its id.
+    pub id: ComponentId,
+    /// The extension.
+    pub extension: Arc<dyn Extension>,
+    /// Whether a component refers to it; else it runs only because `service.extensions` lists it.
+    pub referenced: bool,
 }
 
 /// A receiver that is made and not started.
@@ -101,11 +112,14 @@ fn build_graph(
     let plan = Plan::new(root, registry, diagnostics)?;
     let mut builder = Builder::new(root, registry, shared);
     for id in &plan.service.extensions {
-        builder.pool.resolve(id, diagnostics);
+        builder.pool.extension(id, diagnostics);
     }
     let receivers = builder.receivers(&plan, diagnostics);
     match sink {
-        Some(sink) => builder.captured(&plan, &sink),
+        Some(sink) => {
+            let account = shared.books.open(Kind::Exporter, "once", Signal::Metrics, "");
+            builder.capture = Some(Arc::new(SinkNode { sink, account }));
+        }
         None => builder.exporters(&plan, diagnostics),
     }
     builder.connectors(&plan, diagnostics);
@@ -119,7 +133,7 @@ fn build_graph(
     builder.join(&plan, &pipelines);
     Some(Graph {
         shared: shared.clone(),
-        extensions: builder.pool.order,
+        extensions: builder.pool.nodes(),
         branches: builder.branches.into_values().collect(),
         sinks: builder.sinks.into_iter().map(|((_, id), node)| (id, Arc::clone(&node.sink))).collect(),
         joints: builder.joints.into_values().collect(),
@@ -134,12 +148,15 @@ struct Builder<'a> {
     branches: BTreeMap<(Signal, ComponentId), Arc<Branch>>,
     sinks: BTreeMap<(Signal, ComponentId), Arc<SinkNode>>,
     joints: BTreeMap<(Signal, Signal, ComponentId), Arc<Joint>>,
+    /// Stands in the place of every pipeline's exporters.
+    capture: Option<Arc<SinkNode>>,
 }
 
 impl<'a> Builder<'a> {
     fn new(root: &'a Node, registry: &'a Registry, shared: &'a Shared) -> Self {
-        let pool = Pool { root, registry, shared, made: BTreeMap::new(), order: Vec::new(), open: Vec::new() };
-        Builder { pool, branches: BTreeMap::new(), sinks: BTreeMap::new(), joints: BTreeMap::new() }
+        let (made, order, open) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let pool = Pool { root, registry, shared, made, order, open, referenced: BTreeSet::new() };
+        Builder { pool, branches: BTreeMap::new(), sinks: BTreeMap::new(), joints: BTreeMap::new(), capture: None }
     }
 
     /// One receiver a (signal, id), shared by the pipelines of that signal that list it.
@@ -181,7 +198,13 @@ impl<'a> Builder<'a> {
                 let account = shared.books.open(Kind::Exporter, id.as_str(), pipeline.signal, "");
                 match made {
                     Some(Exporter::Queued { encoder, sender, delivery }) => {
-                        let name = format!("exporter:{id}");
+                        if !self.pool.delivery_is_sane(id, &delivery, diagnostics) {
+                            continue;
+                        }
+                        let name = match pipeline.signal {
+                            Signal::Metrics => format!("exporter:{id}"),
+                            signal => format!("exporter:{id}:{signal}"),
+                        };
                         let status = shared.board.component(&name);
                         let meter = component_meter(&shared.meter, "exporter", id);
                         let branch = Branch::new(name, (encoder, sender, delivery), account, status, &meter);
@@ -192,17 +215,6 @@ impl<'a> Builder<'a> {
                     }
                     None => {}
                 }
-            }
-        }
-    }
-
-    fn captured(&mut self, plan: &Plan, sink: &Arc<dyn Sink>) {
-        for pipeline in &plan.pipelines {
-            // One of a pipeline's exporters stands for all: each point is captured once.
-            if let Some(id) = pipeline.exporters.first() {
-                let account = self.pool.shared.books.open(Kind::Exporter, id.as_str(), pipeline.signal, "");
-                let node = SinkNode { sink: Arc::clone(sink), account };
-                self.sinks.insert((pipeline.signal, id.clone()), Arc::new(node));
             }
         }
     }
@@ -249,7 +261,10 @@ impl<'a> Builder<'a> {
         }
         let key = |id: &ComponentId| (plan.signal, id.clone());
         let branches = plan.exporters.iter().filter_map(|id| self.branches.get(&key(id)).cloned()).collect();
-        let sinks = plan.exporters.iter().filter_map(|id| self.sinks.get(&key(id)).cloned()).collect();
+        let sinks = match &self.capture {
+            Some(node) => vec![Arc::clone(node)],
+            None => plan.exporters.iter().filter_map(|id| self.sinks.get(&key(id)).cloned()).collect(),
+        };
         let from_here =
             |(from, _, id): &(Signal, Signal, ComponentId)| *from == plan.signal && plan.to_connectors.contains(id);
         let joints = self.joints.iter().filter(|(key, _)| from_here(key)).map(|(_, joint)| Arc::clone(joint)).collect();
@@ -278,6 +293,7 @@ struct Pool<'a> {
     shared: &'a Shared,
     made: BTreeMap<ComponentId, Option<Arc<dyn Extension>>>,
     order: Vec<(ComponentId, Arc<dyn Extension>)>,
+    referenced: BTreeSet<ComponentId>,
     /// Extensions that are being made, to see a circle.
     open: Vec<ComponentId>,
 }
@@ -306,12 +322,37 @@ impl Pool<'_> {
             diagnostics,
             extensions: self,
         };
-        make(factory.build, &mut context)
+        let made = make(factory.build, &mut context);
+        if made.is_none() && !diagnostics.has_errors() {
+            // A factory must say why; without that the component would be missing without a word.
+            let silent = format!("{} `{id}` could not be made, and its factory does not say why", kind.name());
+            let path = path_join(kind.section(), id.as_str());
+            diagnostics.push(Diagnostic::error("not-made", silent).at(path, node.place()));
+        }
+        made
     }
-}
 
-impl Extensions for Pool<'_> {
-    fn resolve(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
+    fn delivery_is_sane(&self, id: &ComponentId, delivery: &DeliveryConfig, diagnostics: &mut Diagnostics) -> bool {
+        let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
+        let problems = delivery.problems();
+        for (relative, problem) in &problems {
+            let path = path_join("exporters", id.as_str());
+            diagnostics.push(Diagnostic::error("out-of-range", problem).at_node(node, &path, relative));
+        }
+        problems.is_empty()
+    }
+
+    fn nodes(&self) -> Vec<ExtensionNode> {
+        let node = |(id, extension): &(ComponentId, Arc<dyn Extension>)| ExtensionNode {
+            id: id.clone(),
+            extension: Arc::clone(extension),
+            referenced: self.referenced.contains(id),
+        };
+        self.order.iter().map(node).collect()
+    }
+
+    /// The extension of this id, made now if it was not.
+    fn extension(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
         if let Some(made) = self.made.get(id) {
             return made.clone();
         }
@@ -332,6 +373,13 @@ impl Extensions for Pool<'_> {
             self.order.push((id.clone(), Arc::clone(extension)));
         }
         made
+    }
+}
+
+impl Extensions for Pool<'_> {
+    fn resolve(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
+        self.referenced.insert(id.clone());
+        self.extension(id, diagnostics)
     }
 
     fn ids(&self) -> Vec<String> {

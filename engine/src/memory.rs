@@ -7,7 +7,18 @@ const DEFAULT: u64 = 256 << 20;
 
 /// The budget in bytes.
 pub fn budget(configured: Option<u64>) -> u64 {
-    configured.unwrap_or_else(|| cgroup_limit(Path::new("/sys/fs/cgroup")).map_or(DEFAULT, |limit| limit / 2))
+    configured.unwrap_or_else(|| {
+        let root = Path::new("/sys/fs/cgroup");
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        tightest(root, &own).map_or(DEFAULT, |limit| limit / 2)
+    })
+}
+
+/// The tightest limit on the way from the process's own control group up to the root.
+fn tightest(root: &Path, own: &str) -> Option<u64> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let groups = Path::new(path).ancestors().map(|group| root.join(group));
+    groups.filter_map(|group| cgroup_limit(&group)).min()
 }
 
 /// The memory limit of the control group, version 2 or 1; `None` if there is none.
@@ -35,5 +46,9 @@ mod tests {
         std::fs::write(folder.path().join("memory.max"), "67108864\n").unwrap();
         assert_eq!(cgroup_limit(folder.path()), Some(64 << 20));
         assert_eq!(budget(Some(5)), 5);
+        std::fs::create_dir_all(folder.path().join("a.slice/b.service")).unwrap();
+        std::fs::write(folder.path().join("a.slice/memory.max"), "1048576\n").unwrap();
+        assert_eq!(tightest(folder.path(), "0::/a.slice/b.service\n"), Some(1 << 20));
+        assert_eq!(tightest(folder.path(), "0::/\n"), Some(64 << 20));
     }
 }

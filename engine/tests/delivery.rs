@@ -146,3 +146,88 @@ async fn a_backend_that_stays_down_is_given_up_after_the_budget() {
     running.shutdown().await;
     assert_conserved(&shared);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_up_waiting_loses_nothing() {
+    let (running, shared) = start(&one_backend("giveup", ", queue: 300"), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("giveup"), output("giveup").await);
+    *stage.hang.lock().unwrap() = true;
+    send(&out, "a 1", Until::Enqueued).await.unwrap();
+    let second = send(&out, "b 1", Until::Enqueued);
+    assert!(tokio::time::timeout(Duration::from_secs(20), second).await.is_err(), "there is no room");
+    assert_conserved(&shared);
+    *stage.hang.lock().unwrap() = false;
+    until("both are delivered", || stage.delivered.lock().unwrap().len() == 2).await;
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_exporter_alone_never_drops_for_lack_of_room() {
+    let yaml = "receivers: {source: {name: alone}}\nexporters: {backend: {name: alone, queue: 300}}\n\
+         processors: {halves: {}}\n\
+         service:\n  shutdown_timeout: 20s\n  telemetry: {metrics: {level: none}}\n  \
+         pipelines: {metrics: {receivers: [source], processors: [halves], exporters: [backend]}}\n";
+    let (running, shared) = start(yaml, Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("alone"), output("alone").await);
+    stage.script.lock().unwrap().push_back(retry(Some(Duration::from_secs(60))));
+    // Each batch leaves the processor as two: the first of them has room, the second has not.
+    send(&out, "a 1\nb 2", Until::Enqueued).await.unwrap();
+    until("both are delivered", || stage.delivered.lock().unwrap().len() == 2).await;
+    assert_eq!(dropped(&shared, "backend", "queue_full"), 0);
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_exporter_does_not_keep_a_healthy_pipeline_from_draining() {
+    let yaml = "receivers: {source/a: {name: stop_a}, source/b: {name: stop_b}}\n\
+         exporters: {backend/a: {name: stop_a, queue: 300}, backend/b: {name: stop_b}}\n\
+         processors: {halves: {wait: true}}\n\
+         service:\n  shutdown_timeout: 10s\n  telemetry: {metrics: {level: none}}\n  \
+         pipelines:\n    metrics/a: {receivers: [source/a], exporters: [backend/a]}\n    \
+         metrics/b: {receivers: [source/b], processors: [halves], exporters: [backend/b]}\n";
+    let (running, shared) = start(yaml, Clock::scaled(0, 1.0)).await;
+    let (a, b) = (output("stop_a").await, output("stop_b").await);
+    *stage("stop_a").hang.lock().unwrap() = true;
+    send(&a, "x 1", Until::Enqueued).await.unwrap();
+    let waits = tokio::spawn(async move { send(&a, "y 2", Until::Enqueued).await });
+    send(&b, "z 3", Until::Enqueued).await.unwrap();
+    tokio::task::yield_now().await;
+    let report = running.shutdown().await;
+    assert_eq!(waits.await.unwrap(), Err(SendError::ShuttingDown));
+    assert_eq!(*stage("stop_b").delivered.lock().unwrap(), ["z 3"], "what a processor held back is drained");
+    assert_eq!((report.delivered, report.dropped, report.abandoned), (1, 2, 1));
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_cannot_silence_us_with_retry_after() {
+    let (running, shared) = start(&one_backend("silence", ", max_elapsed: 1h"), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("silence"), output("silence").await);
+    stage.script.lock().unwrap().extend([
+        retry(None),
+        retry(Some(Duration::MAX)),
+        retry(Some(Duration::from_secs(7200))),
+    ]);
+    let began = tokio::time::Instant::now();
+    send(&out, "a 1", Until::Settled).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(700), "{:?}", began.elapsed());
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[test]
+fn delivery_keys_out_of_bounds_are_errors() {
+    let text =
+        graph(&one_backend("bounds", ", multiplier: 1e30, consumers: 4000000000"), Clock::manual(0)).err().unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "2 out-of-range exporters.backend.retry_on_failure.multiplier: 1000000000000000000000000000000 is not between 1 and 100",
+            "2 out-of-range exporters.backend.sending_queue.num_consumers: 4000000000 is not between 1 and 200",
+        ]
+    );
+}

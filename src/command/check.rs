@@ -1,8 +1,10 @@
 //! `check`: online. Starts what others refer to, then asks every source and every backend, and prints one table.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 use steadyline_component::{CheckRow, Clock, Host, Shutdown, Verdict};
-use steadyline_engine::build::SourceKind;
+use steadyline_engine::build::{ExtensionNode, SourceKind};
 use steadyline_engine::{Graph, Registry};
 
 use super::config::ConfigArgs;
@@ -35,7 +37,7 @@ async fn ask(graph: Graph) -> Vec<(String, CheckRow)> {
     let (_trigger, shutdown) = Shutdown::new();
     let host = Host { clock: graph.shared.clock.clone(), board: graph.shared.board.clone(), shutdown };
     let mut rows = Vec::new();
-    for (id, extension) in &graph.extensions {
+    for ExtensionNode { id, extension, .. } in graph.extensions.iter().filter(|node| node.referenced) {
         let name = format!("extension {id}");
         match extension.start(&host).await {
             Ok(()) => rows.extend(extension.check().await.into_iter().map(|row| (name.clone(), row))),
@@ -57,8 +59,8 @@ async fn ask(graph: Graph) -> Vec<(String, CheckRow)> {
             Err(error) => rows.push((name, not_started(&error))),
         }
     }
-    for (_, extension) in graph.extensions.iter().rev() {
-        extension.shutdown().await;
+    for node in graph.extensions.iter().rev().filter(|node| node.referenced) {
+        let _ = tokio::time::timeout(Duration::from_secs(2), node.extension.shutdown()).await;
     }
     rows
 }

@@ -1,8 +1,8 @@
 //! `print-config`: the config as it is understood. Secrets are what some component decoded as one.
 
 use clap::{Args as ClapArgs, ValueEnum};
-use steadyline_component::Clock;
-use steadyline_config::{Redact, to_json, to_yaml};
+use steadyline_component::{Clock, Kind};
+use steadyline_config::{ComponentId, Diagnostics, Node, Redact, Tree, path_join, to_json, to_yaml};
 use steadyline_engine::{Registry, Shared, build};
 
 use super::config::{ConfigArgs, Output, report};
@@ -36,6 +36,21 @@ enum Format {
     Json,
 }
 
+/// Decodes every component, also those that nothing uses: their secrets are secrets too.
+fn decode_all(tree: &Tree, registry: &Registry) -> Diagnostics {
+    let mut diagnostics = tree.diagnostics();
+    for kind in [Kind::Receiver, Kind::Processor, Kind::Exporter, Kind::Connector, Kind::Extension] {
+        for entry in tree.root.get(kind.section()).map(Node::entries).unwrap_or_default() {
+            let id = entry.key.text.parse::<ComponentId>();
+            if let Some(factory) = id.ok().and_then(|id| registry.of_id(kind, &id)) {
+                let path = path_join(kind.section(), &entry.key.text);
+                (factory.decode)(&entry.value, &path, &mut diagnostics);
+            }
+        }
+    }
+    diagnostics
+}
+
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<(), Failure> {
     let (tree, mut diagnostics) = args.config.load();
     let graph =
@@ -45,8 +60,9 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<(), Failure> {
     if args.validate && graph.is_none() {
         return Err(Failure::Config);
     }
+    let known = decode_all(&tree, registry);
     let redact = match args.mode {
-        Mode::Redacted => Redact::Secrets(diagnostics.secrets()),
+        Mode::Redacted => Redact::Secrets(known.secrets()),
         Mode::Unredacted => Redact::Nothing,
     };
     let text = match args.format {

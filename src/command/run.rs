@@ -19,7 +19,11 @@ pub(super) fn run(args: &ConfigArgs, registry: &Registry) -> Result<(), Failure>
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let running = graph.start().await?;
+        let running = tokio::select! {
+            started = graph.start() => started?,
+            _ = terminate.recv() => return stopped_early("SIGTERM"),
+            _ = interrupt.recv() => return stopped_early("SIGINT"),
+        };
         tracing::info!(ready_after_ms = began.elapsed().as_millis() as u64, "everything is ready");
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -29,14 +33,23 @@ pub(super) fn run(args: &ConfigArgs, registry: &Registry) -> Result<(), Failure>
         let stopping = Instant::now();
         tokio::select! {
             report = running.shutdown() => said(report, stopping.elapsed()),
-            _ = terminate.recv() => tracing::error!("a second signal: exiting at once, what was queued is lost"),
-            _ = interrupt.recv() => tracing::error!("a second signal: exiting at once, what was queued is lost"),
+            _ = terminate.recv() => return Err(impatient()),
+            _ = interrupt.recv() => return Err(impatient()),
         }
         Ok::<(), Failure>(())
     });
     // What still runs in the background (a hung lookup, say) must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
+}
+
+fn stopped_early(name: &str) -> Result<(), Failure> {
+    tracing::info!("{name} before everything was ready: nothing was taken in");
+    Ok(())
+}
+
+fn impatient() -> Failure {
+    anyhow::anyhow!("a second signal: exiting at once, what was queued is lost").into()
 }
 
 fn said(report: StopReport, took: Duration) {

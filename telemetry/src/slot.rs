@@ -121,6 +121,10 @@ impl Slot {
     /// The value's bytes.
     #[inline]
     pub fn bytes<'a>(self, wire: &'a [u8], own: &'a [u8]) -> &'a [u8] {
+        if self.is_empty() {
+            // The position of an empty slot is a mark, not a place.
+            return &[];
+        }
         let buf = if self.is_own() { own } else { wire };
         &buf[self.at()..self.at() + self.len()]
     }
@@ -218,6 +222,7 @@ mod tests {
         let own = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
         assert_eq!(Slot::own(ValueKind::Int, 0, 10).value(&[], &own), Value::Int(-1));
         assert_eq!(Slot::EMPTY_VALUE.value(&[], &[]), Value::Empty);
+        assert_eq!(Slot::EMPTY_VALUE.bytes(&[], &[]), b"");
         assert_eq!(Slot::wire(ValueKind::Str, 0, 2).value(b"ab", &[]).as_str(), Some("ab"));
     }
 }

@@ -189,7 +189,8 @@ impl ServiceConfig {
             diagnostics.push(missing.at("service", root.place()));
             return None;
         };
-        let keys = service_keys(service, diagnostics)?;
+        // A slip in one key must not hide what is wrong elsewhere.
+        let keys = service_keys(service, diagnostics).unwrap_or_default();
         let pipelines = pipelines(service, diagnostics);
         Some(ServiceConfig {
             extensions: keys.extensions,

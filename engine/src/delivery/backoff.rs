@@ -33,7 +33,8 @@ impl Backoff {
     /// The next pause.
     pub fn pause(&mut self) -> Duration {
         let base = self.next.min(self.max);
-        self.next = base.mul_f64(self.multiplier);
+        let next = Duration::try_from_secs_f64(base.as_secs_f64() * self.multiplier);
+        self.next = next.unwrap_or(self.max).min(self.max);
         self.count += 1;
         let random = self.dice.hash_one(self.count) as f64 / u64::MAX as f64;
         base.mul_f64(1.0 + self.jitter * (2.0 * random - 1.0))

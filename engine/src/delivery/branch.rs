@@ -1,5 +1,6 @@
 //! One branch of a fan-out: an exporter with its encoder, queue and workers; and the fan-out itself.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::queue::{Full, Queue};
+use super::queue::{Queue, Refused};
 use super::worker;
 use crate::books::Account;
 use crate::gate::LogGate;
@@ -43,6 +44,22 @@ pub struct Branch {
     last_success: Arc<Instrument>,
     pub(super) retry_gate: LogGate,
     pub(super) reject_gate: LogGate,
+    full_gate: LogGate,
+}
+
+/// Blocks on their way into the queue. If whoever pushes them is gone, what is left is counted and its waiters told.
+struct Unqueued<'a> {
+    branch: &'a Branch,
+    blocks: VecDeque<Block>,
+}
+
+impl Drop for Unqueued<'_> {
+    fn drop(&mut self) {
+        let error = SettleError::Retryable("the process stopped before there was room".into());
+        for block in &self.blocks {
+            self.branch.lose(block, "shutdown", &error);
+        }
+    }
 }
 
 impl Branch {
@@ -54,7 +71,8 @@ impl Branch {
         status: ComponentStatus,
         meter: &Meter,
     ) -> Branch {
-        let queue = Queue::new(delivery.queue.queue_size.as_usize() as u64, delivery.queue.num_consumers);
+        let size = delivery.queue.queue_size.as_usize() as u64;
+        let queue = Queue::new(size, delivery.queue.num_consumers, Arc::clone(&account));
         let counter = |name, help| meter.counter(name, help, &[]);
         Branch {
             name,
@@ -74,6 +92,7 @@ impl Branch {
             ),
             retry_gate: LogGate::new(Duration::from_secs(30)),
             reject_gate: LogGate::new(Duration::from_secs(30)),
+            full_gate: LogGate::new(Duration::from_secs(30)),
             delivery,
         }
     }
@@ -87,32 +106,39 @@ impl Branch {
     }
 
     /// Encodes a batch into blocks; what the encoder leaves out is counted there.
-    fn encode(&self, batch: &Batch) -> Vec<Block> {
+    fn encode(&self, batch: &Batch) -> Unqueued<'_> {
         self.account.tally.incoming(batch.items());
         let mut blocks = Vec::new();
         let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
         encoder.encode(batch, self.queue.shards(), &mut Encoded { blocks: &mut blocks, tally: &self.account.tally });
+        drop(encoder);
         for block in &mut blocks {
             block.receipts.clone_from(&batch.header.receipts);
             // From here on the queue's own bound holds.
             block.permit = None;
         }
-        blocks
+        self.queue.announce(blocks.iter().map(|block| block.items).sum());
+        Unqueued { branch: self, blocks: blocks.into() }
     }
 
-    fn push(&self, block: Block) -> Result<(), Full> {
-        let result = self.queue.try_push(block);
-        self.account.tally.set_held(self.queue.items());
-        result
+    /// Counts a block that will not be queued, and tells its waiters.
+    fn lose(&self, block: &Block, reason: &'static str, error: &SettleError) {
+        self.queue.renounce(block.items);
+        self.account.tally.dropped(reason, block.items);
+        block.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
     }
 
     fn drop_full(&self, block: &Block) {
-        self.account.tally.dropped("queue_full", block.items);
-        block.receipts.iter().for_each(|r| r.fail(SettleError::Final(format!("the queue of {} is full", self.name))));
-        if let Some(more) = self.reject_gate.pass() {
+        self.lose(block, "queue_full", &SettleError::Final(format!("the queue of {} is full", self.name)));
+        if let Some(more) = self.full_gate.pass() {
             tracing::error!(component = %self.name, items = block.items, suppressed = more,
                 "the queue has been full for 5 s while other exporters have room: {} items are lost", block.items);
         }
+    }
+
+    /// What tells this branch from others in one fan-out.
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn retried(&self, reason: &str, message: &str) {
@@ -136,7 +162,6 @@ impl Branch {
         let blocks = self.queue.drain();
         let items = blocks.iter().map(|block| block.items).sum();
         self.account.tally.dropped("shutdown", items);
-        self.account.tally.set_held(0);
         for receipt in blocks.iter().flat_map(|block| &block.receipts) {
             receipt.fail(SettleError::Retryable("the process stopped before the backend took it".into()));
         }
@@ -148,20 +173,36 @@ impl Branch {
 /// branch has room either, and at most [`PATIENCE`] otherwise. One call spans every pipeline that a batch goes to.
 #[derive(Debug)]
 pub struct Call {
-    roomy: Mutex<usize>,
+    state: Mutex<CallState>,
     changed: Notify,
     hard_stop: Shutdown,
+}
+
+#[derive(Debug, Default)]
+struct CallState {
+    /// Branches that took what they were last given.
+    roomy: Vec<usize>,
+    /// Since when a branch has held up this call.
+    waiting_since: BTreeMap<usize, Instant>,
 }
 
 impl Call {
     /// A fan-out that gives up waiting for room when `hard_stop` fires.
     pub fn new(hard_stop: Shutdown) -> Call {
-        Call { roomy: Mutex::new(0), changed: Notify::new(), hard_stop }
+        Call { state: Mutex::default(), changed: Notify::new(), hard_stop }
     }
 
-    /// Notes that a branch took its share.
-    pub fn had_room(&self) {
-        *self.roomy.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    /// Notes that something that is not a branch with a queue took its share.
+    pub fn sink_had_room<T: ?Sized>(&self, sink: &Arc<T>) {
+        self.had_room(Arc::as_ptr(sink).addr());
+    }
+
+    fn had_room(&self, key: usize) {
+        let mut state = self.lock();
+        if !state.roomy.contains(&key) {
+            state.roomy.push(key);
+        }
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -171,55 +212,79 @@ impl Call {
     /// # Errors
     /// The process stops and there is still no room; what was not taken is counted.
     pub async fn push(&self, branch: &Branch, batch: &Batch) -> Result<(), SendError> {
-        let mut blocks = branch.encode(batch).into_iter();
-        while let Some(block) = blocks.next() {
-            if let Err(block) = self.push_block(branch, block).await {
-                let rest: Vec<Block> = std::iter::once(*block).chain(blocks).collect();
-                branch.account.tally.dropped("shutdown", rest.iter().map(|block| block.items).sum());
-                for receipt in rest.iter().flat_map(|block| &block.receipts) {
-                    receipt.fail(SettleError::Retryable("the process stopped before there was room".into()));
-                }
+        let mut unqueued = branch.encode(batch);
+        while let Some(block) = unqueued.blocks.pop_front() {
+            if let Err(block) = self.push_block(branch, block, &mut unqueued).await {
+                unqueued.blocks.push_front(*block);
                 return Err(SendError::ShuttingDown);
             }
         }
-        self.had_room();
         Ok(())
     }
 
-    /// Pushes one block; gives it back only if the process shuts down while there is no room.
-    async fn push_block(&self, branch: &Branch, mut block: Block) -> Result<(), Box<Block>> {
+    /// Pushes one block; gives it back only if the process stops while there is no room.
+    async fn push_block(
+        &self,
+        branch: &Branch,
+        mut block: Block,
+        unqueued: &mut Unqueued<'_>,
+    ) -> Result<(), Box<Block>> {
         loop {
             let room = branch.queue.room();
             let changed = self.changed.notified();
             tokio::pin!(room, changed);
             room.as_mut().enable();
             changed.as_mut().enable();
-            match branch.push(block) {
-                Ok(()) => return Ok(()),
-                Err(Full(back)) => block = *back,
+            match branch.queue.try_push(block) {
+                Ok(()) => {
+                    self.had_room(branch.key());
+                    return Ok(());
+                }
+                Err(Refused::Closed(back)) => return Err(back),
+                Err(Refused::Full(back)) => block = *back,
             }
-            let impatient = branch.delivery.queue.on_full == OnFull::Drop && self.others_have_room();
-            let deadline = branch.queue.full_since().unwrap_or_else(Instant::now) + PATIENCE;
+            let impatient = self.is_full(branch) && branch.delivery.queue.on_full == OnFull::Drop;
+            let deadline = self.deadline(branch);
             if impatient && deadline <= Instant::now() {
                 branch.drop_full(&block);
                 return Ok(());
             }
-            let patience = tokio::time::sleep_until(deadline);
+            // While it waits, the block is where a cancelled call would leave it: counted.
+            unqueued.blocks.push_front(block);
             tokio::select! {
                 () = room => {}
                 () = changed => {}
-                () = patience, if impatient => {}
+                () = tokio::time::sleep_until(deadline), if impatient => {}
                 () = self.hard_stop.wait() => {
-                    return match branch.push(block) {
-                        Ok(()) => Ok(()),
-                        Err(Full(back)) => Err(back),
-                    };
+                    // One of the blocks was just put back, so there is a first.
+                    let first = unqueued.blocks.pop_front().map(Box::new);
+                    return first.map_or(Ok(()), Err);
                 }
+            }
+            match unqueued.blocks.pop_front() {
+                Some(first) => block = first,
+                None => return Ok(()),
             }
         }
     }
 
-    fn others_have_room(&self) -> bool {
-        *self.roomy.lock().unwrap_or_else(PoisonError::into_inner) > 0
+    /// Notes that a branch has no room; says whether another one has.
+    fn is_full(&self, branch: &Branch) -> bool {
+        let mut state = self.lock();
+        state.roomy.retain(|&key| key != branch.key());
+        state.waiting_since.entry(branch.key()).or_insert_with(Instant::now);
+        !state.roomy.is_empty()
+    }
+
+    /// When the patience with a full branch ends: it counts from when the queue became full or this call first
+    /// waited for it, whichever was earlier, so that one call is never held longer.
+    fn deadline(&self, branch: &Branch) -> Instant {
+        let now = Instant::now();
+        let waiting = self.lock().waiting_since.get(&branch.key()).copied().unwrap_or(now);
+        branch.queue.full_since().unwrap_or(now).min(waiting) + PATIENCE
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, CallState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

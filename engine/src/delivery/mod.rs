@@ -9,4 +9,4 @@ mod worker;
 
 pub use backoff::Backoff;
 pub use branch::{Branch, Call};
-pub use queue::{Full, Queue};
+pub use queue::{Queue, Refused};

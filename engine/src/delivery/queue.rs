@@ -2,17 +2,22 @@
 //! The block in flight stays in the queue, and in its bytes, until it is settled.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use steadyline_component::Block;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::books::Account;
+
 /// Blocks that wait for their worker.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
-    capacity: u64,
+    capacity: AtomicU64,
+    /// Its `held` is what is in the queue or announced to it, kept under the queue's lock.
+    account: Arc<Account>,
     /// Wakes those who wait for room.
     room: Notify,
     /// Wakes each shard's worker.
@@ -24,6 +29,8 @@ struct State {
     shards: Vec<VecDeque<Entry>>,
     bytes: u64,
     items: u64,
+    /// Items of encoded blocks that wait for room.
+    announced: u64,
     /// Since when a push has found no room, without any that did.
     full_since: Option<Instant>,
     closed: bool,
@@ -35,47 +42,77 @@ struct Entry {
     since: Instant,
 }
 
-/// There is no room for the block; it comes back.
+/// The block was not taken; it comes back.
 #[derive(Debug)]
-pub struct Full(pub Box<Block>);
+pub enum Refused {
+    /// There is no room.
+    Full(Box<Block>),
+    /// The queue is closed: nobody would send it any more.
+    Closed(Box<Block>),
+}
 
 impl Queue {
     /// An empty queue of so many bytes for so many shards.
-    pub fn new(capacity: u64, shards: u32) -> Queue {
+    pub fn new(capacity: u64, shards: u32, account: Arc<Account>) -> Queue {
         let shards = shards.max(1) as usize;
         Queue {
             state: Mutex::new(State {
                 shards: (0..shards).map(|_| VecDeque::new()).collect(),
                 bytes: 0,
                 items: 0,
+                announced: 0,
                 full_since: None,
                 closed: false,
             }),
-            capacity,
+            capacity: AtomicU64::new(capacity),
+            account,
             room: Notify::new(),
             ready: (0..shards).map(|_| Notify::new()).collect(),
         }
     }
 
-    /// Puts a block at the end of its shard if there is room; a block larger than the queue fits an empty one.
+    /// Says that items were encoded and will be pushed or renounced.
+    pub fn announce(&self, items: u64) {
+        let mut state = self.lock();
+        state.announced += items;
+        self.settle_held(&state);
+    }
+
+    /// Says that announced items will not be pushed after all; the caller counts why.
+    pub fn renounce(&self, items: u64) {
+        let mut state = self.lock();
+        state.announced = state.announced.saturating_sub(items);
+        self.settle_held(&state);
+    }
+
+    /// Puts an announced block at the end of its shard if there is room; a block larger than the queue fits an empty one.
     ///
     /// # Errors
-    /// There is no room.
-    pub fn try_push(&self, block: Block) -> Result<(), Full> {
+    /// There is no room, or the queue is closed.
+    pub fn try_push(&self, block: Block) -> Result<(), Refused> {
         let shard = block.shard as usize % self.ready.len();
         let size = size(&block);
         let mut state = self.lock();
-        if state.bytes > 0 && state.bytes + size > self.capacity {
+        if state.closed {
+            return Err(Refused::Closed(Box::new(block)));
+        }
+        if state.bytes > 0 && state.bytes + size > self.capacity() {
             state.full_since.get_or_insert_with(Instant::now);
-            return Err(Full(Box::new(block)));
+            return Err(Refused::Full(Box::new(block)));
         }
         state.full_since = None;
         state.bytes += size;
         state.items += block.items;
+        state.announced = state.announced.saturating_sub(block.items);
         state.shards[shard].push_back(Entry { block, since: Instant::now() });
+        self.settle_held(&state);
         drop(state);
         self.ready[shard].notify_one();
         Ok(())
+    }
+
+    fn settle_held(&self, state: &State) {
+        self.account.tally.set_held(state.items + state.announced);
     }
 
     /// Waits until something left the queue. Enable the future before a failed `try_push` to miss nothing.
@@ -112,6 +149,7 @@ impl Queue {
         let entry = state.shards[shard as usize].pop_front()?;
         state.bytes -= size(&entry.block);
         state.items -= entry.block.items;
+        self.settle_held(&state);
         drop(state);
         self.room.notify_waiters();
         Some(entry.block)
@@ -131,6 +169,7 @@ impl Queue {
             state.items += block.items;
             deque.push_front(Entry { block, since: old.since });
         }
+        self.settle_held(state);
     }
 
     /// No more blocks will come; workers end when their shard is empty.
@@ -140,16 +179,12 @@ impl Queue {
         self.room.notify_waiters();
     }
 
-    /// Whether [`Queue::close`] was called.
-    pub fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     /// Takes everything out that is left.
     pub fn drain(&self) -> Vec<Block> {
         let mut state = self.lock();
         state.bytes = 0;
         state.items = 0;
+        self.settle_held(&state);
         state.shards.iter_mut().flat_map(|shard| shard.drain(..)).map(|entry| entry.block).collect()
     }
 
@@ -175,7 +210,12 @@ impl Queue {
 
     /// The bound in bytes.
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Sets the bound, to fit the memory budget; before anything is pushed.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.capacity.store(bytes, Ordering::Relaxed);
     }
 
     /// How many shards there are.
@@ -217,9 +257,15 @@ mod tests {
         }
     }
 
+    fn queue(capacity: u64, shards: u32) -> Queue {
+        let books = crate::Books::default();
+        let account = books.open(steadyline_component::Kind::Exporter, "x", steadyline_telemetry::Signal::Metrics, "");
+        Queue::new(capacity, shards, account)
+    }
+
     #[tokio::test]
     async fn bounded_in_bytes_and_in_order() {
-        let queue = Queue::new(2_000, 2);
+        let queue = queue(2_000, 2);
         queue.try_push(block(600, 0)).unwrap();
         queue.try_push(block(700, 1)).unwrap();
         assert!(queue.try_push(block(700, 0)).is_err());
@@ -238,11 +284,12 @@ mod tests {
         }
         assert_eq!(sizes, [300, 301, 700]);
         assert_eq!((queue.bytes(), queue.items(), queue.front(1).await.is_none()), (0, 0, true));
+        assert!(matches!(queue.try_push(block(1, 0)), Err(Refused::Closed(_))), "nobody would send it");
     }
 
     #[test]
     fn an_oversized_block_fits_an_empty_queue() {
-        let queue = Queue::new(100, 1);
+        let queue = queue(100, 1);
         queue.try_push(block(5_000, 0)).unwrap();
         assert!(queue.try_push(block(1, 0)).is_err());
     }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::branch::Branch;
 
+/// A backend that wants to be left alone for longer is asked again all the same.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// Works until the queue is closed and its shard empty.
 pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
     while let Some(block) = branch.queue.front(shard).await {
@@ -19,7 +22,6 @@ pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
             Verdict::Replace(blocks) => branch.queue.replace_front(shard, blocks),
             Verdict::Settled(result) => {
                 let Some(taken) = branch.queue.pop(shard) else { return };
-                branch.account.tally.set_held(branch.queue.items());
                 if let Err(error) = result {
                     taken.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
                 }
@@ -55,15 +57,19 @@ async fn settle(branch: &Branch, block: &Block) -> Verdict {
             },
             Outcome::Retry { reason, message, after } => (reason, message, after),
         };
-        branch.retried(&reason, &message);
         if !retry.enabled {
-            return rejected(branch, block, &reason, &message);
+            return undelivered(branch, block, &reason, &message);
         }
-        let pause = backoff.pause().max(after.unwrap_or_default());
-        if !budget.is_zero() && started.elapsed() + pause > budget {
+        let left = budget.saturating_sub(started.elapsed());
+        if !budget.is_zero() && left.is_zero() {
             let words = format!("given up after {:.0?}: {message}", started.elapsed());
-            return gave_up(branch, block, &words);
+            return undelivered(branch, block, "retries_exhausted", &words);
         }
+        branch.retried(&reason, &message);
+        let wanted = after.unwrap_or_default().min(MAX_RETRY_AFTER);
+        let pause = backoff.pause().max(wanted);
+        // The last attempt is made when the budget ends, however long the backend wants to be left alone.
+        let pause = if budget.is_zero() { pause } else { pause.min(left) };
         tokio::time::sleep(pause).await;
     }
     unreachable!("attempts are not bounded in number")
@@ -116,8 +122,10 @@ fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verd
     Verdict::Settled(Err(SettleError::Final(message.to_string())))
 }
 
-fn gave_up(branch: &Branch, block: &Block, message: &str) -> Verdict {
-    branch.account.tally.dropped("retries_exhausted", block.items);
+/// Given up without a final word from the backend: lost here, and whoever waits may send it again.
+fn undelivered(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verdict {
+    branch.account.tally.dropped(reason.to_string(), block.items);
+    branch.status.set(Status::Degraded(format!("not delivered ({reason}): {message}")));
     if let Some(more) = branch.reject_gate.pass() {
         tracing::error!(component = %branch.name, items = block.items, suppressed = more,
             "{} items are lost, {message}", block.items);

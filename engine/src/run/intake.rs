@@ -1,9 +1,11 @@
 //! What stands behind a receiver's output: every pipeline that lists it, all in one fan-out.
+//! A batch that was handed in goes its way to the end, also if whoever handed it in gives up waiting.
 
 use std::sync::Arc;
 
 use steadyline_component::receiver::Intake;
 use steadyline_component::{Batch, Budget, Receipt, SendError, SettleError, Shutdown, Until, async_trait};
+use tokio::sync::watch;
 
 use super::pipeline::Pipeline;
 use crate::books::Account;
@@ -12,13 +14,51 @@ use crate::delivery::Call;
 /// The intake of one receiver.
 pub struct SourceIntake {
     /// The pipelines that list the receiver.
-    pub pipelines: Vec<Arc<Pipeline>>,
+    pub pipelines: Arc<[Arc<Pipeline>]>,
     /// The receiver's books.
     pub account: Arc<Account>,
     /// The process's memory budget.
     pub budget: Budget,
     /// Fires when waiting for room must end.
     pub hard_stop: Shutdown,
+    /// Knows every batch that is on its way.
+    pub under_way: UnderWay,
+}
+
+/// Counts the batches that are on their way into the queues.
+#[derive(Debug, Clone)]
+pub struct UnderWay(Arc<watch::Sender<usize>>);
+
+struct Journey(Arc<watch::Sender<usize>>);
+
+impl UnderWay {
+    /// Nothing is under way.
+    pub fn new() -> UnderWay {
+        UnderWay(Arc::new(watch::Sender::new(0)))
+    }
+
+    fn begin(&self) -> Journey {
+        self.0.send_modify(|count| *count += 1);
+        Journey(Arc::clone(&self.0))
+    }
+
+    /// Waits until nothing is under way.
+    pub async fn none(&self) {
+        // The sender lives in self, so the channel cannot close while we wait.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        UnderWay::new()
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 #[async_trait]
@@ -29,15 +69,18 @@ impl Intake for SourceIntake {
             batch.header.receipts.push(receipt);
             settlement
         });
+        let journey = self.under_way.begin();
+        let (pipelines, hard_stop) = (Arc::clone(&self.pipelines), self.hard_stop.clone());
         let items = batch.items();
         self.account.tally.incoming(items);
-        let call = Call::new(self.hard_stop.clone());
-        // One copy a pipeline and no more: a batch that nobody shares is changed in place.
-        let batches = std::iter::repeat_n(batch, self.pipelines.len());
-        let pushes = self.pipelines.iter().zip(batches).map(|(pipeline, batch)| pipeline.push(batch, &call));
-        let results = futures_util::future::join_all(pushes).await;
         self.account.tally.outgoing(items);
-        results.into_iter().collect::<Result<(), SendError>>()?;
+        let way = tokio::spawn(async move {
+            let result = push(&pipelines, batch, hard_stop).await;
+            drop(journey);
+            result
+        });
+        way.await
+            .unwrap_or_else(|panic| Err(SettleError::Retryable(format!("a pipeline fell over: {panic}")).into()))?;
         let Some(settlement) = settlement else { return Ok(()) };
         tokio::select! {
             biased;
@@ -49,4 +92,12 @@ impl Intake for SourceIntake {
     fn budget(&self) -> &Budget {
         &self.budget
     }
+}
+
+async fn push(pipelines: &[Arc<Pipeline>], batch: Batch, hard_stop: Shutdown) -> Result<(), SendError> {
+    let call = Call::new(hard_stop);
+    // One copy a pipeline and no more: a batch that nobody shares is changed in place.
+    let batches = std::iter::repeat_n(batch, pipelines.len());
+    let pushes = pipelines.iter().zip(batches).map(|(pipeline, batch)| pipeline.push(batch, &call));
+    futures_util::future::join_all(pushes).await.into_iter().collect()
 }

@@ -7,7 +7,7 @@ mod poll;
 mod service;
 mod supervise;
 
-pub use intake::SourceIntake;
+pub use intake::{SourceIntake, UnderWay};
 pub use pipeline::{Joint, Pipeline, SinkNode, Stage};
 pub use poll::PollTask;
 pub use service::{Running, StopReport};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use steadyline_component::{Budget, Host, Kind, Output, PassEnd, Shutdown, StartError};
 
-use super::intake::SourceIntake;
+use super::intake::{SourceIntake, UnderWay};
 use super::poll::PollTask;
-use crate::build::{Graph, SourceKind, component_meter};
+use crate::build::{ExtensionNode, Graph, SourceKind, component_meter};
 
 impl Graph {
     /// Polls each receiver once (or only the one of the given id), lets processors emit what waits, and says how the
@@ -18,7 +18,7 @@ impl Graph {
     pub async fn once(self, only: Option<&str>, document: Option<&[u8]>) -> Result<Vec<(String, PassEnd)>, StartError> {
         let (stop_trigger, stop) = Shutdown::new();
         let host = Host { clock: self.shared.clock.clone(), board: self.shared.board.clone(), shutdown: stop.clone() };
-        for (id, extension) in &self.extensions {
+        for ExtensionNode { id, extension, .. } in self.extensions.iter().filter(|node| node.referenced) {
             // What a document replaces need not be reachable, so nothing that serves it needs to run.
             if document.is_none() {
                 extension.start(&host).await.map_err(|e| StartError(format!("extension `{id}`: {e}")))?;
@@ -40,7 +40,8 @@ impl Graph {
             let name = receiver.id.as_str();
             let account = self.shared.books.open(Kind::Receiver, name, receiver.signal, "");
             let pipelines = receiver.pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
-            let intake = SourceIntake { pipelines, account, budget: Budget::new(u64::MAX), hard_stop: stop.clone() };
+            let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
+            let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way: UnderWay::new() };
             let status = self.shared.board.component(&format!("receiver:{name}"));
             let meter = component_meter(&self.shared.meter, "receiver", &receiver.id);
             let output = Output::new(Arc::new(intake));
@@ -55,8 +56,8 @@ impl Graph {
             pipeline.drain(&stop).await;
         }
         stop_trigger.fire();
-        for (_, extension) in self.extensions.iter().rev() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), extension.shutdown()).await;
+        for node in self.extensions.iter().rev().filter(|node| node.referenced) {
+            let _ = tokio::time::timeout(Duration::from_secs(2), node.extension.shutdown()).await;
         }
         Ok(ends)
     }

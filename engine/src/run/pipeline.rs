@@ -1,6 +1,7 @@
 //! A pipeline is a chain of awaited calls: processors in order, then a fan-out. It has no queue of its own.
 //! One batch is in the chain at a time, so order is kept and processors need no locks.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ pub struct Pipeline {
     sinks: Vec<Arc<SinkNode>>,
     joints: Vec<Arc<Joint>>,
     clock: Clock,
-    /// Tells the timer task that a processor may want another moment.
+    /// Tells the timer task that a processor wants an earlier moment.
     rescheduled: Notify,
+    /// When the timer task means to wake, in nanoseconds of the monotonic clock.
+    scheduled: AtomicU64,
 }
 
 /// A processor in its place.
@@ -62,7 +65,8 @@ impl Pipeline {
         clock: Clock,
     ) -> Pipeline {
         let stages = Mutex::new(stages);
-        Pipeline { name, stages, branches, sinks, joints, clock, rescheduled: Notify::new() }
+        let scheduled = AtomicU64::new(u64::MAX);
+        Pipeline { name, stages, branches, sinks, joints, clock, rescheduled: Notify::new(), scheduled }
     }
 
     /// Takes a batch through the chain and into every branch.
@@ -73,15 +77,30 @@ impl Pipeline {
         let mut stages = self.stages.lock().await;
         let batches = self.through(&mut stages, 0, vec![batch]);
         let result = self.deliver(batches, call).await;
+        let wake = next_wake(&stages);
         drop(stages);
-        self.rescheduled.notify_one();
+        self.reschedule(wake);
         result
+    }
+
+    /// Tells the timer task only if a processor wants to be woken earlier than that task means to.
+    fn reschedule(&self, wake: Option<Duration>) {
+        let wake = wake.map_or(u64::MAX, |at| at.as_nanos() as u64);
+        if wake < self.scheduled.load(Ordering::Relaxed) {
+            self.rescheduled.notify_one();
+        }
     }
 
     /// Wakes processors at the times they ask for, until `stop` fires.
     pub async fn run_timers(&self, stop: Shutdown, hard_stop: Shutdown) {
         loop {
-            let next = self.next_wake().await;
+            let next = {
+                let stages = self.stages.lock().await;
+                let next = next_wake(&stages);
+                // Under the lock: whoever changes a wish later sees what is scheduled.
+                self.scheduled.store(next.map_or(u64::MAX, |at| at.as_nanos() as u64), Ordering::Relaxed);
+                next
+            };
             let sleep = async {
                 match next {
                     Some(at) => self.clock.sleep_until(at).await,
@@ -116,10 +135,6 @@ impl Pipeline {
         }
     }
 
-    async fn next_wake(&self) -> Option<Duration> {
-        self.stages.lock().await.iter().filter_map(|stage| stage.processor.wake_at()).min()
-    }
-
     fn through(&self, stages: &mut [Stage], from: usize, mut batches: Vec<Batch>) -> Vec<Batch> {
         for stage in &mut stages[from..] {
             let mut next = Vec::with_capacity(batches.len());
@@ -147,7 +162,9 @@ impl Pipeline {
         for batch in batches {
             for node in &self.sinks {
                 node.consume(batch.clone()).await;
-                call.had_room();
+                if node.sink.counts_as_branch() {
+                    call.sink_had_room(node);
+                }
             }
             for joint in &self.joints {
                 result = result.and(Box::pin(joint.push(batch.clone(), call)).await);
@@ -161,6 +178,10 @@ impl Pipeline {
     }
 }
 
+fn next_wake(stages: &[Stage]) -> Option<Duration> {
+    stages.iter().filter_map(|stage| stage.processor.wake_at()).min()
+}
+
 impl SinkNode {
     async fn consume(&self, batch: Batch) {
         let items = batch.items();
@@ -171,6 +192,7 @@ impl SinkNode {
         tally.incoming(items);
         tally.merged(spent.merged);
         let lost: u64 = spent.dropped.values().sum();
+        debug_assert!(lost + spent.merged <= items, "a sink cannot lose more than it was given");
         spent.dropped.into_iter().for_each(|(reason, items)| tally.dropped(reason, items));
         tally.outgoing(items.saturating_sub(lost + spent.merged));
     }

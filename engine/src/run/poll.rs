@@ -23,6 +23,8 @@ pub struct PollTask {
     gate: LogGate,
     epoch: u64,
     last_tick: u64,
+    /// When the pass at hand began, on the monotonic clock.
+    began: Duration,
     last_complete: Option<u64>,
 }
 
@@ -31,7 +33,6 @@ struct PollMetrics {
     partial: Arc<Instrument>,
     failed: Arc<Instrument>,
     overruns: Arc<Instrument>,
-    steps: Arc<Instrument>,
     duration: Arc<Instrument>,
     last_complete: Arc<Instrument>,
 }
@@ -44,7 +45,6 @@ impl PollMetrics {
             partial: polls("partial"),
             failed: polls("failed"),
             overruns: meter.counter("receiver_poll_overruns", "Ticks skipped because a pass took too long.", &[]),
-            steps: meter.counter("receiver_clock_steps", "Steps of the wall clock seen between polls.", &[]),
             duration: meter.gauge("receiver_poll_duration_seconds", "How long the last pass took.", &[]),
             last_complete: meter.gauge(
                 "receiver_last_complete_timestamp_seconds",
@@ -76,6 +76,7 @@ impl PollTask {
             gate: LogGate::new(Duration::from_secs(30)),
             epoch: 0,
             last_tick: 0,
+            began: Duration::ZERO,
             last_complete: None,
         }
     }
@@ -88,7 +89,6 @@ impl PollTask {
                 () = stop.wait() => return,
                 () = self.clock.sleep_until(due) => {}
             }
-            self.report_step();
             self.pass(&stop).await;
             due = self.next_due();
         }
@@ -106,6 +106,7 @@ impl PollTask {
 
     async fn read(&mut self, document: Option<&[u8]>, stop: &Shutdown) -> PassEnd {
         let began = self.clock.now();
+        self.began = began.mono;
         let timeout = self.polling.schedule.pass_timeout();
         let tick = self.tick(began, timeout, stop);
         let output = self.pass_output(&tick, timeout);
@@ -118,12 +119,16 @@ impl PollTask {
         };
         let poll = self.clock.timeout(timeout, poll);
         let result = tokio::select! {
-            result = poll => result.unwrap_or_else(|| {
+            result = poll => Some(result.unwrap_or_else(|| {
                 Err(PollError::new("timeout", format!("the pass did not end within {timeout:?}")))
-            }),
-            () = stop.wait() => Err(PollError::new("stopped", "the process stops")),
+            })),
+            () = stop.wait() => None,
         };
-        let end = self.verdict(result, tick.time);
+        let end = match result {
+            // A page that was not taken because the process stops is no failure of the source.
+            Some(result) if !stop.fired() => self.verdict(result, tick.time),
+            _ => PassEnd::Partial,
+        };
         self.metrics.duration.set((self.clock.now().mono - began.mono).as_secs_f64());
         if let Err(error) = output.end(end).await {
             tracing::warn!(component = %self.name, "the end of the pass did not get through: {error}");
@@ -166,12 +171,15 @@ impl PollTask {
                 self.gate.reset();
                 PassEnd::Complete
             }
+            Ok(PassEnd::SteppedDown) => {
+                self.status.set(Status::Ok);
+                PassEnd::SteppedDown
+            }
             Ok(end) => {
                 self.metrics.partial.add(1.0);
                 self.status.set(Status::Degraded("the last pass was not complete".into()));
                 end
             }
-            Err(error) if error.reason == "stopped" => PassEnd::Partial,
             Err(error) => {
                 self.metrics.failed.add(1.0);
                 if let Some(more) = self.gate.pass() {
@@ -185,25 +193,16 @@ impl PollTask {
         }
     }
 
-    fn report_step(&self) {
-        if let Some(nanos) = self.clock.take_step() {
-            self.metrics.steps.add(1.0);
-            tracing::warn!(component = %self.name, "the wall clock stepped by {:.3} s; timestamps go on from there, and no series goes backwards",
-                nanos as f64 / 1e9);
-        }
-    }
-
     /// The next multiple of the interval on the wall clock, plus an offset of this receiver's own, so that many
     /// receivers do not ask at the same moment. Ticks that a long pass ran over are skipped and counted.
     fn next_due(&self) -> Duration {
         let interval = self.polling.schedule.interval.as_nanos().max(1_000_000) as u64;
         let now = self.clock.now();
         let offset = self.offset(interval);
-        let began = self.last_tick.saturating_sub(offset) / interval;
         let current = now.unix_nanos.saturating_sub(offset) / interval;
-        if current > began {
-            self.metrics.overruns.add((current - began) as f64);
-        }
+        // By the monotonic clock: a step of the wall clock is no overrun.
+        let took = now.mono.saturating_sub(self.began).as_nanos() as u64;
+        self.metrics.overruns.add((took / interval) as f64);
         let next = (current + 1) * interval + offset;
         now.mono + Duration::from_nanos(next.saturating_sub(now.unix_nanos).min(2 * interval))
     }

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadyline_component::exporter::QueueConfig;
 use steadyline_component::receiver::ShutdownTrigger;
-use steadyline_component::{Board, Budget, Extension, Host, Kind, Output, Shutdown, Sink, StartError, Status};
+use steadyline_component::{
+    Board, Budget, Clock, ComponentStatus, Extension, Host, Kind, Output, Shutdown, Sink, StartError, Status,
+};
 use tokio::task::JoinSet;
 
-use super::intake::SourceIntake;
+use super::intake::{SourceIntake, UnderWay};
 use super::poll::PollTask;
 use super::supervise::supervise;
 use super::{Joint, Pipeline};
 use crate::books::Account;
-use crate::build::{Graph, ReceiverNode, Shared, SourceKind, component_meter};
+use crate::build::{ExtensionNode, Graph, ReceiverNode, Shared, SourceKind, component_meter};
 use crate::config::MetricsTelemetry;
 use crate::delivery::Branch;
 use crate::telemetry::TelemetryServer;
@@ -25,6 +28,8 @@ pub struct Running {
     shutdown_timeout: Duration,
     /// Intake stops when it fires.
     stop: (ShutdownTrigger, Shutdown),
+    /// Timers stop when it fires, after intake: somebody may wait for what a timer lets go.
+    timers_stop: (ShutdownTrigger, Shutdown),
     /// Waiting for room and for answers stops when it fires.
     hard_stop: (ShutdownTrigger, Shutdown),
     extensions: Vec<Arc<dyn Extension>>,
@@ -32,6 +37,8 @@ pub struct Running {
     branches: Vec<Arc<Branch>>,
     pipelines: Vec<Arc<Pipeline>>,
     joints: Vec<Arc<Joint>>,
+    under_way: UnderWay,
+    stopping: Vec<ComponentStatus>,
     sources: JoinSet<()>,
     timers: JoinSet<()>,
     workers: JoinSet<()>,
@@ -58,16 +65,14 @@ impl Graph {
         let receivers = self.receivers;
         let service = &self.plan.service;
         let total = crate::memory::budget(service.memory_budget);
-        let queues: u64 = self.branches.iter().map(|branch| branch.queue.capacity()).sum();
-        if queues > total / 4 * 3 {
-            tracing::warn!(
-                "the queues may hold {queues} bytes, more than three quarters of the memory budget of {total}"
-            );
-        }
+        let queues = fit_queues(&self.branches, total);
         let mut running = Running {
             budget: Budget::new(total.saturating_sub(queues).max(total / 4)),
             shutdown_timeout: service.shutdown_timeout,
             stop: Shutdown::new(),
+            timers_stop: Shutdown::new(),
+            under_way: UnderWay::new(),
+            stopping: Vec::new(),
             hard_stop: Shutdown::new(),
             extensions: Vec::new(),
             sinks: Vec::new(),
@@ -91,19 +96,44 @@ impl Graph {
     }
 }
 
+/// Makes the queues fit three quarters of the memory budget and says how much they may hold together.
+/// A size that config names is left as it is, and told of if it does not fit.
+fn fit_queues(branches: &[Arc<Branch>], total: u64) -> u64 {
+    let sum = |branches: &[Arc<Branch>]| branches.iter().map(|branch| branch.queue.capacity()).sum::<u64>();
+    let limit = total / 4 * 3;
+    let standard = QueueConfig::default().queue_size.as_usize() as u64;
+    let flexible: Vec<&Arc<Branch>> = branches.iter().filter(|b| b.queue.capacity() == standard).collect();
+    let fixed = sum(branches) - standard * flexible.len() as u64;
+    if sum(branches) > limit && !flexible.is_empty() {
+        let each = (limit.saturating_sub(fixed) / flexible.len() as u64).max(1 << 20);
+        flexible.iter().for_each(|branch| branch.queue.set_capacity(each));
+        tracing::info!(
+            bytes = each,
+            "queues of the default size are smaller, to fit the memory budget of {total} bytes"
+        );
+    }
+    if sum(branches) > limit {
+        tracing::warn!(
+            "the queues may hold {} bytes, more than three quarters of the memory budget of {total}",
+            sum(branches)
+        );
+    }
+    sum(branches)
+}
+
 type Named<T> = Vec<(steadyline_config::ComponentId, T)>;
 
 impl Running {
     async fn start_all(
         &mut self,
         metrics: &MetricsTelemetry,
-        extensions: Named<Arc<dyn Extension>>,
+        extensions: Vec<ExtensionNode>,
         sinks: Named<Arc<dyn Sink>>,
         branches: Vec<Arc<Branch>>,
         receivers: Vec<ReceiverNode>,
     ) -> Result<(), StartError> {
         let host = self.host();
-        for (id, extension) in extensions {
+        for ExtensionNode { id, extension, .. } in extensions {
             extension.start(&host).await.map_err(|e| failed("extension", &id, &e))?;
             self.extensions.push(extension);
         }
@@ -117,9 +147,16 @@ impl Running {
         }
         self.telemetry = TelemetryServer::start(metrics, &self.shared, &self.branches).await?;
         self.spawn_timers();
-        for receiver in receivers {
-            self.start_receiver(receiver, &host).await?;
+        // Nobody takes anything in before everybody could start.
+        let mut started = Vec::new();
+        for mut receiver in receivers {
+            start_receiver(&mut receiver, &host).await?;
+            started.push(receiver);
         }
+        for receiver in started {
+            self.run_receiver(receiver);
+        }
+        self.timers.spawn(watch_wall_clock(self.shared.clock.clone(), self.timers_stop.1.clone()));
         Ok(())
     }
 
@@ -134,7 +171,8 @@ impl Running {
             let name = format!("pipeline:{}", pipeline.name);
             let status = self.shared.board.component(&name);
             status.set(Status::Ok);
-            let (stop, hard_stop) = (self.stop.1.clone(), self.hard_stop.1.clone());
+            self.stopping.push(status.clone());
+            let (stop, hard_stop) = (self.timers_stop.1.clone(), self.hard_stop.1.clone());
             let pipeline = Arc::clone(pipeline);
             let run = async move { pipeline.run_timers(stop, hard_stop).await };
             self.timers.spawn(supervise(name, status, run));
@@ -143,50 +181,51 @@ impl Running {
             let name = format!("connector:{index}");
             let status = self.shared.board.component(&name);
             status.set(Status::Ok);
-            let (stop, hard_stop) = (self.stop.1.clone(), self.hard_stop.1.clone());
+            self.stopping.push(status.clone());
+            let (stop, hard_stop) = (self.timers_stop.1.clone(), self.hard_stop.1.clone());
             let joint = Arc::clone(joint);
             let run = async move { joint.run_timers(stop, hard_stop).await };
             self.timers.spawn(supervise(name, status, run));
         }
     }
 
-    async fn start_receiver(&mut self, receiver: ReceiverNode, host: &Host) -> Result<(), StartError> {
+    fn run_receiver(&mut self, receiver: ReceiverNode) {
         let ReceiverNode { id, signal, source, pipelines } = receiver;
         let name = format!("receiver:{id}");
         let status = self.shared.board.component(&name);
         let account = self.shared.books.open(Kind::Receiver, id.as_str(), signal, "");
         let output = self.output(&pipelines, account);
         let stop = self.stop.1.clone();
+        status.set(Status::Ok);
         match source {
-            SourceKind::Polled(mut polling) => {
-                polling.poller.start(host).await.map_err(|e| failed("receiver", &id, &e))?;
+            SourceKind::Polled(polling) => {
                 let meter = component_meter(&self.shared.meter, "receiver", &id);
                 let clock = self.shared.clock.clone();
                 let task = PollTask::new(id.as_str(), polling, output, clock, status.clone(), &meter);
-                status.set(Status::Ok);
                 self.sources.spawn(supervise(name, status, task.run(stop)));
             }
-            SourceKind::Pushed(mut receiver) => {
-                receiver.start(host).await.map_err(|e| failed("receiver", &id, &e))?;
-                status.set(Status::Ok);
+            SourceKind::Pushed(receiver) => {
                 let reported = status.clone();
                 let run = async move {
-                    if let Err(error) = receiver.run(output, stop).await {
-                        tracing::error!(component = %id, "the receiver is gone: {error}");
-                        reported.set(Status::Failed(error.to_string()));
+                    match receiver.run(output, stop.clone()).await {
+                        Ok(()) if stop.fired() => {}
+                        Ok(()) => reported.set(Status::Failed("it ended by itself".into())),
+                        Err(error) => {
+                            tracing::error!(component = %id, "the receiver is gone: {error}");
+                            reported.set(Status::Failed(error.to_string()));
+                        }
                     }
                 };
                 self.sources.spawn(supervise(name, status, run));
             }
         }
-        Ok(())
     }
 
     /// The output of a receiver that feeds these pipelines.
     fn output(&self, pipelines: &[usize], account: Arc<Account>) -> Output {
         let pipelines = pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
-        let hard_stop = self.hard_stop.1.clone();
-        Output::new(Arc::new(SourceIntake { pipelines, account, budget: self.budget.clone(), hard_stop }))
+        let (hard_stop, under_way) = (self.hard_stop.1.clone(), self.under_way.clone());
+        Output::new(Arc::new(SourceIntake { pipelines, account, budget: self.budget.clone(), hard_stop, under_way }))
     }
 
     /// What components get when they start.
@@ -206,41 +245,56 @@ impl Running {
     }
 
     async fn stop(&mut self, timeout: Duration) -> StopReport {
-        let deadline = tokio::time::Instant::now() + timeout;
+        self.stopping.iter().for_each(|status| status.set(Status::Stopping));
         self.stop.0.fire();
-        let drained = tokio::time::timeout_at(deadline, self.drain()).await;
-        self.hard_stop.0.fire();
-        if drained.is_err() {
+        // At the deadline all waiting ends by itself, and what was not taken is counted where it waited.
+        let hard_stop = self.hard_stop.0.clone();
+        let alarm = tokio::spawn(async move {
+            tokio::time::sleep(timeout).await;
+            hard_stop.fire();
+        });
+        let drained = tokio::time::timeout(timeout + GRACE, self.drain(timeout / 2)).await;
+        alarm.abort();
+        if (drained.is_err() || self.hard_stop.1.fired()) && !timeout.is_zero() {
             tracing::warn!("not everything was delivered within the {timeout:?} of the shutdown timeout");
         }
+        self.hard_stop.0.fire();
         self.sources.shutdown().await;
         self.timers.shutdown().await;
         self.workers.shutdown().await;
+        self.branches.iter().for_each(|branch| branch.queue.close());
         let abandoned = self.branches.iter().map(|branch| branch.abandon()).sum();
         std::mem::take(&mut self.telemetry).stop().await;
         for sink in self.sinks.drain(..).rev() {
-            sink.shutdown().await;
+            within(GRACE, "an exporter", sink.shutdown()).await;
         }
         for extension in self.extensions.drain(..).rev() {
-            extension.shutdown().await;
+            within(GRACE, "an extension", extension.shutdown()).await;
         }
         self.report(abandoned)
     }
 
-    async fn drain(&mut self) {
-        while self.sources.join_next().await.is_some() {}
+    async fn drain(&mut self, patience: Duration) {
+        // What waits for a stuck exporter must not keep the others from draining: half of the time, then they begin.
+        let intake = async {
+            while self.sources.join_next().await.is_some() {}
+            self.under_way.none().await;
+        };
+        let _ = tokio::time::timeout(patience, intake).await;
+        self.timers_stop.0.fire();
         while self.timers.join_next().await.is_some() {}
         // Once more for each connector: what one pipeline lets go may come to wait in the next.
         for _ in 0..=self.joints.len() {
-            for pipeline in &self.pipelines {
-                pipeline.drain(&self.hard_stop.1).await;
-            }
-            for joint in &self.joints {
-                joint.drain(&self.hard_stop.1).await;
-            }
+            let hard_stop = &self.hard_stop.1;
+            futures_util::future::join_all(self.pipelines.iter().map(|pipeline| pipeline.drain(hard_stop))).await;
+            futures_util::future::join_all(self.joints.iter().map(|joint| joint.drain(hard_stop))).await;
         }
         self.branches.iter().for_each(|branch| branch.queue.close());
-        while self.workers.join_next().await.is_some() {}
+        let workers = async { while self.workers.join_next().await.is_some() {} };
+        tokio::select! {
+            () = workers => {}
+            () = self.hard_stop.1.wait() => {}
+        }
     }
 
     fn report(&self, abandoned: u64) -> StopReport {
@@ -255,6 +309,39 @@ impl Running {
         report
     }
 }
+
+async fn start_receiver(receiver: &mut ReceiverNode, host: &Host) -> Result<(), StartError> {
+    let started = match &mut receiver.source {
+        SourceKind::Polled(polling) => polling.poller.start(host).await,
+        SourceKind::Pushed(receiver) => receiver.start(host).await,
+    };
+    started.map_err(|error| failed("receiver", &receiver.id, &error))
+}
+
+/// Steps of the wall clock take effect, and are told, also where nothing is polled.
+async fn watch_wall_clock(clock: Clock, stop: Shutdown) {
+    loop {
+        tokio::select! {
+            () = stop.wait() => return,
+            () = clock.sleep(Duration::from_secs(10)) => {}
+        }
+        if let Some(nanos) = clock.take_step() {
+            tracing::warn!(
+                "the wall clock stepped by {:.3} s; timestamps go on from there, and no series goes backwards",
+                nanos as f64 / 1e9
+            );
+        }
+    }
+}
+
+async fn within(limit: Duration, what: &str, closing: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, closing).await.is_err() {
+        tracing::warn!("{what} did not close within {limit:?} and is left behind");
+    }
+}
+
+/// How long the counting and closing after the deadline may take.
+const GRACE: Duration = Duration::from_secs(2);
 
 fn failed(kind: &str, id: &steadyline_config::ComponentId, error: &StartError) -> StartError {
     StartError(format!("{kind} `{id}` could not start: {error}"))

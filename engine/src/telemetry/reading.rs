@@ -118,7 +118,8 @@ impl Families {
 
     fn branch(&mut self, branch: &Branch) {
         let id = &branch.account.id;
-        let labels = || vec![("exporter".to_string(), id.clone())];
+        let signal = branch.account.signal.name().to_string();
+        let labels = || vec![("data_type".to_string(), signal.clone()), ("exporter".to_string(), id.clone())];
         let queue = &branch.queue;
         let mut gauge = |name: &str, help, value: f64| self.add(name, help, false, labels(), value);
         gauge("otelcol_exporter_queue_size", "Bytes in the queue.", queue.bytes() as f64);

@@ -50,6 +50,9 @@ pub struct NameConfig {
     pub queue: Option<ByteSize>,
     pub fail_start: bool,
     pub max_elapsed: Option<steadyline_config::Duration>,
+    pub multiplier: Option<f64>,
+    pub consumers: Option<u32>,
+    pub wait: bool,
 }
 
 const fn spec(name: &'static str) -> Spec {
@@ -141,6 +144,8 @@ impl Component for BackendFactory {
         queue.queue_size = config.queue.unwrap_or(queue.queue_size);
         let mut retry = RetryConfig::default();
         retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
+        retry.multiplier = config.multiplier.unwrap_or(retry.multiplier);
+        queue.num_consumers = config.consumers.unwrap_or(queue.num_consumers);
         Some(Exporter::Queued {
             encoder: Box::new(TestEncoder),
             sender: Arc::new(TestSender(stage(&config.name))),
@@ -220,10 +225,44 @@ impl Sink for Witness {
     }
 }
 
+pub struct HalvesFactory;
+
+/// Emits each point as a batch of its own; with `wait`, only when it is drained.
+struct Halves(bool, Vec<Batch>);
+
+impl Component for HalvesFactory {
+    type Config = NameConfig;
+    type Made = Box<dyn Processor>;
+    const SPEC: Spec = spec("halves");
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
+        Some(Box::new(Halves(config.wait, Vec::new())))
+    }
+}
+
+impl Processor for Halves {
+    fn process(&mut self, batch: Batch, work: &mut Work<'_>) {
+        let lines = batch.as_metrics().map(testkit::render).unwrap_or_default();
+        for line in lines {
+            let half = Batch { header: batch.header.clone(), data: Data::Metrics(testkit::metrics(&line)) };
+            if self.0 { self.1.push(half) } else { work.emit(half) }
+        }
+    }
+
+    fn drain(&mut self, work: &mut Work<'_>) {
+        self.1.drain(..).for_each(|batch| work.emit(batch));
+    }
+
+    fn held(&self) -> u64 {
+        self.1.iter().map(Batch::items).sum()
+    }
+}
+
 pub fn registry() -> Registry {
     Registry::new([
         Factory::receiver::<SourceFactory>(),
         Factory::poller::<PollFactory>(),
+        Factory::processor::<HalvesFactory>(),
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WitnessFactory>(),
     ])

@@ -71,6 +71,10 @@ impl DebugExporter {
 
 #[async_trait]
 impl Sink for DebugExporter {
+    fn counts_as_branch(&self) -> bool {
+        false
+    }
+
     async fn start(&self, _host: &Host) -> Result<(), StartError> {
         *lock(&self.printer) = Some(Printer::start(open(&self.config.output_paths)?)?);
         Ok(())
