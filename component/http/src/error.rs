@@ -130,8 +130,8 @@ impl From<TransportError> for Outcome {
     }
 }
 
-/// The first error of a type in a chain of sources.
-pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+/// The first error of a type in a chain of sources, the error itself included.
+pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

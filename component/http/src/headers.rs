@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, response};
 use steadyline_config::Secret;
 
 use crate::error::ConfigProblem;
@@ -45,6 +45,12 @@ pub fn retry_after(headers: &HeaderMap, now_unix_nanos: u64) -> Option<Duration>
     }
     let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(date.saturating_sub(Duration::from_nanos(now_unix_nanos)))
+}
+
+/// Whether an answer refuses the credentials: 401 or 403, or gRPC's unauthenticated (16) or permission_denied (7).
+pub fn is_refusal(head: &response::Parts) -> bool {
+    let grpc = head.headers.get("grpc-status").map(HeaderValue::as_bytes);
+    matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || matches!(grpc, Some(b"16" | b"7"))
 }
 
 #[cfg(test)]

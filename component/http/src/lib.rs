@@ -10,6 +10,7 @@
 //! | [`compress`] | gzip, zstd, deflate |
 //! | [`headers`] | configured headers, `Retry-After` |
 //! | [`server`] | a bounded server for health checks and pull endpoints |
+//! | [`watched`] | a secret in a file that is renewed |
 //! | `testkit` | a scripted backend for tests (cargo feature `testkit`) |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -23,15 +24,17 @@ pub mod server;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tls;
+pub mod watched;
 
 pub use client::{Answer, Client};
 pub use compress::{Compression, CompressionParams, Compressor};
 pub use connect::{Connector, Versions, peer_of};
 pub use error::{ConfigProblem, TransportError, TransportErrorKind};
-pub use headers::retry_after;
+pub use headers::{is_refusal, retry_after};
 pub use keys::{ClientOptions, UNSUPPORTED_CLIENT_KEYS, with_unsupported};
 pub use server::{Server, ServerOptions, Serving};
 pub use tls::{TlsConfig, TlsVersion};
+pub use watched::WatchedSecret;
 
 /// What requests call themselves unless config says otherwise.
 pub const USER_AGENT: &str = concat!("steadyline/", env!("CARGO_PKG_VERSION"));

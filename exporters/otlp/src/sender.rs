@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, request, response};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError};
-use steadyline_http::{TransportError, TransportErrorKind, peer_of};
+use steadyline_http::error::find;
+use steadyline_http::{TransportError, TransportErrorKind, is_refusal, peer_of};
 use steadyline_otlp::{Encoding, RequestFormat, answer, grpc};
 use tonic::{Code, Status};
 use tower_service::Service;
@@ -70,10 +71,7 @@ impl GrpcSender {
         let exchange = self.exchange(payload);
         let answer = match self.timeout.is_zero() {
             true => exchange.await,
-            false => tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| {
-                let message = format!("no answer from `{}` within {:?}", self.peer, self.timeout);
-                Err(TransportError::new(TransportErrorKind::Timeout, message))
-            }),
+            false => tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| Err(self.too_late())),
         };
         answer.map_or_else(Outcome::from, |answer| outcome(answer, items))
     }
@@ -82,7 +80,7 @@ impl GrpcSender {
         let head = self.head(payload).await?;
         let sent = head.headers.clone();
         let answer = self.once(head, payload).await?;
-        if self.auth.is_none() || !answer.is_refusal() {
+        if self.auth.is_none() || !is_refusal(&answer.head) {
             return Ok(answer);
         }
         // The authenticator has seen the refusal; if it now says something else, that is worth one more try.
@@ -104,7 +102,11 @@ impl GrpcSender {
     }
 
     async fn once(&self, head: request::Parts, payload: &Payload) -> Result<Answer, TransportError> {
-        let failed = |error: &(dyn std::error::Error + 'static)| TransportError::from_chain(error, &self.peer);
+        let failed = |error: &(dyn std::error::Error + 'static)| match find::<tonic::TimeoutExpired>(error) {
+            // tonic keeps to the `grpc-timeout` header as well, and may be a moment earlier.
+            Some(_) => self.too_late(),
+            None => TransportError::from_chain(error, &self.peer),
+        };
         let body = tonic::body::Body::new(Full::new(payload.bytes().clone()));
         let mut channel = self.channel.get();
         std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| failed(&error))?;
@@ -121,6 +123,11 @@ impl GrpcSender {
             auth.observe(&head);
         }
         Ok(Answer { head, body: read.freeze() })
+    }
+
+    fn too_late(&self) -> TransportError {
+        let message = format!("no answer from `{}` within {:?}", self.peer, self.timeout);
+        TransportError::new(TransportErrorKind::Timeout, message)
     }
 
     /// A request without anything in it.
@@ -150,14 +157,6 @@ impl Sender for GrpcSender {
             Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
         };
         vec![answer::check_row(&format!("send an empty request to {}", self.peer), outcome)]
-    }
-}
-
-impl Answer {
-    fn is_refusal(&self) -> bool {
-        let code = self.head.headers.get(Status::GRPC_STATUS).map(HeaderValue::as_bytes);
-        matches!(code, Some(b"16" | b"7"))
-            || matches!(self.head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 }
 
