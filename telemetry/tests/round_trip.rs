@@ -318,3 +318,14 @@ fn text_that_is_not_utf8_is_refused_where_protobuf_says_text() {
         assert_eq!(decode(&bad).expect_err("not text"), DecodeError::InvalidUtf8(at));
     }
 }
+
+/// Small messages that would become large tables are refused before they do.
+#[test]
+fn rows_stay_in_proportion_to_the_bytes() {
+    let empty_points = nest(&[5, 2, 2, 1], &[0x0a, 0x00].repeat(1 << 20));
+    assert!(matches!(decode(&empty_points), Err(DecodeError::Limit { .. })));
+    let attributes = [0x0a, 0x00].repeat(1000);
+    let mut pieces = nest(&[1], &attributes);
+    pieces.extend([0x0a, 0x00].repeat(1 << 18));
+    assert!(matches!(decode(&nest(&[1], &pieces)), Err(DecodeError::Limit { .. })));
+}

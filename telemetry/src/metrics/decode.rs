@@ -90,6 +90,7 @@ impl<'a> Decoder<'a> {
     fn resource(&mut self, row: usize, mut reader: Reader<'a>) -> Result<()> {
         // A message may come in pieces: what an earlier one said stays.
         let before = self.tables.resources[row].clone();
+        self.check_rows()?;
         let mut set = SetBuilder::resume(self, before.attributes);
         let entities = if before.entities.is_empty() { self.tables.extras.len() as u32 } else { before.entities.start };
         let mut dropped = before.dropped_attributes;
@@ -132,6 +133,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn scope(&mut self, row: usize, mut reader: Reader<'a>) -> Result<()> {
+        self.check_rows()?;
         let mut set = SetBuilder::resume(self, self.tables.scopes[row].attributes);
         self.tables.scopes[row].present = true;
         while let Some(field) = reader.field()? {
@@ -240,8 +242,7 @@ impl<'a> Decoder<'a> {
                 _ => reader.skip(wire_type)?,
             }
         }
-        self.push_point(point, set);
-        Ok(())
+        self.push_point(point, set)
     }
 
     fn body_point(
@@ -265,15 +266,36 @@ impl<'a> Decoder<'a> {
                 _ => check(field, self.limits)?,
             }
         }
-        self.push_point(point, set);
+        self.push_point(point, set)
+    }
+
+    /// Rows must stay in proportion to the bytes they came from: a point of two bytes takes 48, and a resource in a
+    /// million pieces would repeat its attributes a million times.
+    #[inline]
+    fn check_rows(&self) -> Result<()> {
+        let Tables { points, values, .. } = &self.tables;
+        let (most_points, most_values) = (self.wire.len() / 6 + 16_384, self.wire.len() / 2 + 131_072);
+        if points.len() > most_points {
+            return Err(DecodeError::Limit {
+                what: "the number of data points for the size of the request",
+                limit: most_points,
+            });
+        }
+        if values.len() > most_values {
+            return Err(DecodeError::Limit {
+                what: "the number of attributes for the size of the request",
+                limit: most_values,
+            });
+        }
         Ok(())
     }
 
-    fn push_point(&mut self, mut point: Point, set: SetBuilder) {
+    fn push_point(&mut self, mut point: Point, set: SetBuilder) -> Result<()> {
         let attributes = set.finish(self);
         point.shape = attributes.shape;
         point.values = attributes.values;
         self.tables.points.push(point);
+        self.check_rows()
     }
 
     fn text(&self, reader: Reader<'a>) -> Result<Slot> {
@@ -355,7 +377,8 @@ impl SetBuilder {
         if !self.matched {
             return;
         }
-        let ascii = reader.rest().is_ascii();
+        // A sender may put something large behind the attributes, and have it looked over again and again.
+        let ascii = reader.len() <= 4096 && reader.rest().is_ascii();
         let Tables { shapes, values, .. } = &mut decoder.tables;
         for key in &shapes.keys(decoder.guess)[self.count..] {
             let mut ahead = *reader;
