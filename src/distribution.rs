@@ -17,11 +17,11 @@ pub fn standard() -> Vec<Factory> {
         steadyline_exporter_prometheus::FACTORY,
         steadyline_exporter_prometheusremotewrite::FACTORY,
         // extensions
-        // steadyline_extension_basicauth::FACTORY,
-        // steadyline_extension_bearertokenauth::FACTORY,
+        steadyline_extension_basicauth::FACTORY,
+        steadyline_extension_bearertokenauth::FACTORY,
         #[cfg(feature = "embedded-dynamodb")]
         steadyline_extension_embedded_dynamodb::FACTORY,
-        // steadyline_extension_headers_setter::FACTORY,
+        steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,
         steadyline_extension_sigv4auth::FACTORY,
     ]
