@@ -27,6 +27,7 @@ impl Api {
         let headers = [
             ("x-amz-target", target.as_str()),
             ("content-type", "application/x-amz-json-1.0"),
+            ("x-amz-date", "20260101T000000Z"),
             // The emulators take the region from it and do not verify it.
             (
                 "authorization",

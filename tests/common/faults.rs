@@ -38,6 +38,8 @@ pub enum Fault {
     ExpiredToken,
     /// There is no such table here.
     NoTable,
+    /// The request is signed for another region.
+    WrongRegion,
 }
 
 /// The proxy. Everything but reads passes.
@@ -129,6 +131,10 @@ async fn read(fault: Fault, target: &str, headers: &HeaderMap, body: Bytes) -> R
             error(403, "ExpiredTokenException", "The security token included in the request is expired", json!({}))
         }
         Fault::NoTable => error(400, "ResourceNotFoundException", "Requested resource not found", json!({})),
+        Fault::WrongRegion => {
+            let message = "Credential should be scoped to a valid region, not 'us-east-1'.";
+            error(400, "InvalidSignatureException", message, json!({}))
+        }
         Fault::EmptyPageWithKey | Fault::KeyAfterLast | Fault::RepeatedKey | Fault::SecondPageFails => {
             paged(fault, target, headers, body).await
         }

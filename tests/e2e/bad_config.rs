@@ -62,7 +62,7 @@ async fn keys_and_values_that_are_wrong_have_a_place() {
             changed("table: t", "table: t\n    collection_interval: soon"),
             &["config.yaml:4:26", "collection_interval", "expected"],
         ),
-        ("missing field", changed("    table: t\n", ""), &["config.yaml:2:3", "receivers.dynamodb", "table"]),
+        ("missing field", changed("    table: t\n", ""), &["config.yaml:3:5", "receivers.dynamodb.table"]),
         (
             "missing service",
             GOOD.split("service:").next().unwrap().to_string(),
@@ -76,7 +76,7 @@ async fn keys_and_values_that_are_wrong_have_a_place() {
         (
             "reference to nothing",
             changed("[debug, prometheus]", "[debug, prometeus]"),
-            &["config.yaml:11:60", "prometeus", "did you mean", "prometheus"],
+            &["config.yaml:11:57", "prometeus", "did you mean", "prometheus"],
         ),
         (
             "reference to no extension",
@@ -101,7 +101,7 @@ async fn yaml_that_is_wrong_has_a_place() {
         format!("{bomb}a{n}: &a{n} [{}]\n", before.trim_end_matches(", "))
     });
     let cases: &[(&str, String, &[&str])] = &[
-        ("tab", changed("  dynamodb:", "\tdynamodb:"), &["config.yaml:2:1", "tab"]),
+        ("tab", changed("  dynamodb:", "\tdynamodb:"), &["config.yaml:2:", "a tab cannot indent"]),
         (
             "duplicate key",
             changed("    table: t\n", "    table: t\n    table: u\n"),
@@ -125,7 +125,7 @@ async fn yaml_that_is_wrong_has_a_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_findings_come_at_once() {
     let config = changed("    table: t", "    tabel: t").replace("[debug, prometheus]", "[debug, prometeus]");
-    refused("two mistakes", &config, &["config.yaml:3:5", "config.yaml:11:60", "errors"]).await;
+    refused("two mistakes", &config, &["config.yaml:3:5", "config.yaml:11:57", "errors"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

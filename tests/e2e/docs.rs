@@ -35,7 +35,7 @@ async fn every_yaml_block_loads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_pipeline_is_valid_without_a_warning() {
     let (code, _, words) = Launch::shipped().output(&["validate"]).await;
-    assert_eq!((code, words.contains("error")), (0, false), "{words}");
+    assert_eq!((code, words.as_str()), (0, ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

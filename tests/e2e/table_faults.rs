@@ -112,6 +112,40 @@ async fn a_table_that_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_region() {
+    fails(Fault::WrongRegion, &["valid region, not 'us-east-1'", "next poll"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_credentials_it_says_what_was_tried_and_goes_on_trying() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    let config = config(&table.api.url, "2s", "  debug:");
+    let mut steadyline = Launch::new(&config).env("AWS_REGION", "us-east-1").run().await;
+    until_true("two polls that failed", async || {
+        steadyline.own("steadyline_receiver_polls_total", ("outcome", "failed")).await >= 2.0
+    })
+    .await;
+    let told = steadyline.logged("a poll failed");
+    assert_eq!(told.len(), 1, "once an interval: {told:?}");
+    let text = told[0].to_string().to_lowercase();
+    for word in ["credentials", "environment", "next poll"] {
+        assert!(text.contains(word), "`{word}` is not in {text}");
+    }
+    steadyline.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_does_not_wait_for_a_poll_that_hangs() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    let proxy = FaultProxy::start(&table.api).await;
+    proxy.set(Fault::Hung);
+    let config = config(&proxy.url(), "1h", "  debug:");
+    let mut steadyline = Launch::new(&config).with_keys().run().await;
+    until_true("a read that hangs", async || proxy.reads() > 0).await;
+    steadyline.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_page_that_fails_makes_the_pass_partial() {
     let mut scene = Scene::start().await;
     scene.suffers(Fault::SecondPageFails, "failed").await;
