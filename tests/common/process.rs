@@ -92,6 +92,7 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[expect(clippy::print_stderr, reason = "the test runner shows it beside the failure")]
     fn drop(&mut self) {
         // It may be gone already, which is as good.
         let _ = self.child.kill();

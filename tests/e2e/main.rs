@@ -1,6 +1,6 @@
 //! The built binary against real servers, one file a subject. Each test ends with balanced books and exit code 0.
 //! Needs what `tests/setup.sh` installs; `tests/run.sh` does both.
-#![allow(clippy::unwrap_used, clippy::print_stderr, unreachable_pub)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../common/mod.rs"]
 mod common;
