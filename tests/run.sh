@@ -8,4 +8,7 @@ tests/setup.sh
 if [ $# -eq 0 ]; then
   set -- --workspace
 fi
+# Most tests of the binary wait for it: several on a core lose nothing.
+cores="$(getconf _NPROCESSORS_ONLN)"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores * 4))}"
 exec cargo test --no-fail-fast "$@"

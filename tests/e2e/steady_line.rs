@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::common::backend::Backend;
 use crate::common::dynamodb::{Emulator, Table};
 use crate::common::faults::{Fault, FaultProxy};
 use crate::common::onboarding::{account, config, remote_write};
 use crate::common::prometheus::{Line, Prometheus};
 use crate::common::steadyline::{Launch, unix_seconds};
-use crate::common::wait::until;
+use crate::common::wait::{until, until_true};
 
 /// So many times as fast; the clock starts an hour ago and the test is over before it could overtake Prometheus' own.
 const FACTOR: f64 = 15.0;
@@ -103,6 +104,34 @@ async fn a_line_is_a_stair_without_gaps_forks_or_doubles() {
 
     steadyline.finish().await;
     one_end_for_each_that_left(scene.prometheus).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_stays_away_ends_its_lines_once_and_may_come_back() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    table.api.put([account("acct-a", "visited", 1)]).await;
+    let proxy = FaultProxy::start(&table.api).await;
+    let backend = Backend::willing().await;
+    let config = config(&proxy.url(), "30s", &remote_write(&backend.url()));
+    let mut steadyline = Launch::new(&config).with_keys().clock(3600, 2.0 * FACTOR).run().await;
+    let line = || backend.line("onboarding_completed_steps", "acct-a");
+    until_true("the line", async || !line().is_empty()).await;
+    proxy.set(Fault::InternalError);
+    until_true("its end", async || line().iter().any(|sample| sample.is_stale())).await;
+    proxy.set(Fault::None);
+    until_true("the line again", async || line().last().is_some_and(|sample| !sample.is_stale())).await;
+
+    let samples = line();
+    let ends: Vec<usize> = (0..samples.len()).filter(|&at| samples[at].is_stale()).collect();
+    assert_eq!(ends.len(), 1, "one end: {samples:?}");
+    assert!(samples.windows(2).all(|pair| pair[0].time < pair[1].time), "{samples:?}");
+    // Held for five minutes after the last complete pass, of which the data itself tells.
+    let taken = backend.taken();
+    let passes = taken.iter().find(|(labels, _)| labels["__name__"].ends_with("_last_complete_pass_timestamp_seconds"));
+    let end = samples[ends[0]].time as f64 / 1000.0;
+    let confirmed = passes.unwrap().1.iter().map(|sample| sample.value).filter(|time| *time < end).fold(0.0, f64::max);
+    assert!(confirmed > 0.0 && end - confirmed >= 300.0, "confirmed at {confirmed}, ended at {end}");
+    steadyline.finish().await;
 }
 
 /// A chart of the whole time has one value for each of the two accounts that stayed.

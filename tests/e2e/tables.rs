@@ -5,9 +5,12 @@
 
 use crate::common::backend::Backend;
 use crate::common::dynamodb::{Emulator, Table};
+use crate::common::faults::{Fault, FaultProxy};
 use crate::common::onboarding::{account, config, four_accounts, remote_write};
 use crate::common::steadyline::Launch;
 use crate::common::wait::until_true;
+
+const POLLS: &str = "steadyline_receiver_polls_total";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_table() {
@@ -27,8 +30,9 @@ async fn dynamodb_local() {
 async fn main_job(emulator: Emulator) {
     let table = Table::onboarding(emulator).await;
     table.api.put(four_accounts()).await;
+    let proxy = FaultProxy::start(&table.api).await;
     let backend = Backend::willing().await;
-    let config = config(&table.api.url, "1s", &remote_write(&backend.url()));
+    let config = config(&proxy.url(), "1s", &remote_write(&backend.url()));
     let mut steadyline = Launch::new(&config).with_keys().run().await;
     let values = |account: &str| -> Vec<f64> {
         let line = backend.line("onboarding_completed_steps", account);
@@ -41,6 +45,17 @@ async fn main_job(emulator: Emulator) {
         .await;
     table.api.put([account("acct-a", "submitted", 5), account("acct-d", "visited", 0)]).await;
     until_true("the new values", async || values("acct-a") == [3.0, 5.0] && values("acct-d") == [0.0]).await;
+    // Their pages may end anywhere and their reads may fail; nothing is taken for gone.
+    for (fault, outcome) in
+        [(Fault::EmptyPageWithKey, "complete"), (Fault::SecondPageFails, "failed"), (Fault::KeyAfterLast, "complete")]
+    {
+        let start = steadyline.own(POLLS, ("outcome", outcome)).await;
+        proxy.set(fault);
+        let what = format!("passes with {fault:?}");
+        until_true(&what, async || steadyline.own(POLLS, ("outcome", outcome)).await >= start + 3.0).await;
+    }
+    proxy.set(Fault::None);
+    assert!(backend.line("onboarding_completed_steps", "acct-c").iter().all(|sample| !sample.is_stale()));
     table.api.delete("acct-c").await;
     until_true("the end of the line of an account that is gone", async || {
         backend.line("onboarding_completed_steps", "acct-c").iter().any(|sample| sample.is_stale())
