@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use steadyline_component::{Header, Work};
 use steadyline_telemetry::metrics::Metric;
-use steadyline_telemetry::{Metrics, NumberKind, Point, Temporality};
+use steadyline_telemetry::{Metrics, NumberKind, Point, Slot, Temporality};
 
 use crate::arena::{MAX_LABELS, Record};
 use crate::clock::{Ticks, ticks};
@@ -133,8 +133,12 @@ impl LastValue {
             Some(id) if point.is_no_value() => self.no_value(at, stream, id, &sample),
             Some(id) if stream.adds => self.increment(at, stream, id, &sample, work),
             Some(id) => self.value(at, stream, id, &sample),
-            // A confirmation or an end of a series that was never sent says nothing.
-            None if point.held || point.is_no_value() => self.counts.merged += 1,
+            None if point.held => match self.held_by_identity(at, stream, point) {
+                Some(id) => self.confirm(at, id),
+                None => self.counts.merged += 1,
+            },
+            // An end of a series that was never sent says nothing.
+            None if point.is_no_value() => self.counts.merged += 1,
             None => self.newcomer(at, stream, &sample, work),
         }
     }
@@ -252,7 +256,7 @@ impl LastValue {
         if self.is_full() {
             self.purge(work);
         }
-        if self.is_full() {
+        if self.is_full() && !(self.has_reserve() && is_about_the_source(at, sample.point)) {
             self.counts.limited += 1;
             return self.name_refused(at, stream, sample.point);
         }
@@ -306,4 +310,14 @@ fn age(at: &Arrival<'_>, entry: &Entry, time: u64) -> Ordering {
         return Ordering::Greater;
     }
     time.cmp(&{ entry.time })
+}
+
+/// Whether a point is about its source as a whole (is it up, when was it read) and not about one of its entities.
+/// That is what tells a held line from a true one, so a table full of entities must not shut it out.
+fn is_about_the_source(at: &Arrival<'_>, point: &Point) -> bool {
+    let identity = &at.header.identity;
+    let names_entity = |key: &&Slot| identity.iter().any(|name| name.as_bytes() == at.metrics.bytes(**key));
+    at.header.pass.is_some()
+        && !identity.is_empty()
+        && !at.metrics.keys(point.shape).iter().any(|key| names_entity(&key))
 }

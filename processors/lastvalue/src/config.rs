@@ -40,6 +40,7 @@ pub struct Config {
     /// never less than interval plus poll timeout.
     pub hold: Option<ConfigDuration>,
     /// How many series are kept, at most. Those admitted keep their places; newcomers are refused, counted and named.
+    /// A few more are kept about polled sources themselves, such as whether one is up.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_series: u32,
     /// What happens when another set of labels appears for an entity that the source's `identity` says is the same.

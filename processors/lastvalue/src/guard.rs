@@ -28,6 +28,19 @@ impl LastValue {
     /// The entity that a point is about; `None` if its labels have nothing that could change: then nothing is guarded
     /// and nothing is stored.
     pub(crate) fn entity(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point) -> Option<Entity> {
+        let (entity, others) = self.identify(at, stream, point)?;
+        (others > 0).then_some(entity)
+    }
+
+    /// The series that stands for the entity of a confirmation: by identity alone, as the labels that its source could
+    /// not say are missing in it.
+    pub(crate) fn held_by_identity(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point) -> Option<u32> {
+        let (entity, _) = self.identify(at, stream, point)?;
+        self.store.guarded(entity.hash)
+    }
+
+    /// The entity of a point, and how many of its labels could change; `None` if its identity is not there.
+    fn identify(&mut self, at: &Arrival<'_>, stream: &Stream<'_>, point: &Point) -> Option<(Entity, usize)> {
         let identity = &at.header.identity;
         if identity.is_empty() {
             return None;
@@ -51,7 +64,7 @@ impl LastValue {
             }
         }
         let info = is_info(at.metrics, stream.metric.metadata);
-        if named < identity.len() || others == 0 {
+        if named < identity.len() {
             return None;
         }
         stable.sort_unstable();
@@ -61,7 +74,7 @@ impl LastValue {
             pack::put(&mut bytes, steadyline_telemetry::ValueKind::Str, key);
             pack::put(&mut bytes, steadyline_telemetry::ValueKind::Str, value);
         }
-        Some(Entity { hash: self.secret.hash(&bytes) as u64, info })
+        Some((Entity { hash: self.secret.hash(&bytes) as u64, info }, others))
     }
 
     /// Whether a series (a newcomer, or `id`) may stand for its entity; ends the one that stood for it where that is
@@ -115,7 +128,7 @@ impl LastValue {
                 source = %at.header.source,
                 series = %describe(at, stream, point),
                 limit = self.config.max_series,
-                "series refused: the table is full; those admitted keep their places, newcomers are dropped and counted"
+                "series refused: the table holds `max_series` series; those admitted keep their places, newcomers are dropped and counted"
             );
         }
     }

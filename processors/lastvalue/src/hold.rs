@@ -12,6 +12,9 @@ use crate::series::{ENDED, Entry, OWED, STALE, WAITING};
 /// Labels may take so many bytes a series, on average, before newcomers are refused.
 const LABELS_PER_SERIES: usize = 1024;
 
+/// How many series about sources themselves are kept beyond `max_series`.
+pub(crate) const RESERVE: usize = 64;
+
 impl LastValue {
     /// Ends a series on our own account: one marker if anything of it was ever sent.
     pub(crate) fn end(&mut self, id: u32, tick: Ticks) {
@@ -37,6 +40,11 @@ impl LastValue {
     pub(crate) fn is_full(&self) -> bool {
         let most = self.config.max_series as usize;
         self.store.len() >= most || self.store.arena.live() >= most.max(1 << 14).saturating_mul(LABELS_PER_SERIES)
+    }
+
+    /// Whether there is room beyond the limit for a few series about a source itself.
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.store.len() < self.config.max_series as usize + RESERVE
     }
 
     /// Notes that one point that came in waits with a series; one that waited before is merged with it.

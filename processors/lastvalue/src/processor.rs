@@ -190,7 +190,7 @@ mod tests {
             self.tally.outgoing(out.iter().map(Batch::items).sum());
             self.tally.set_held(self.state.held());
             assert_eq!(self.tally.balance().missing(), 0, "{:?}", self.tally.balance());
-            assert!(self.state.store.len() <= self.state.config.max_series as usize);
+            assert!(self.state.store.len() <= self.state.config.max_series as usize + crate::hold::RESERVE);
         }
 
         fn push(&mut self, text: &str, end: Option<Option<PassEnd>>) {

@@ -239,6 +239,26 @@ fn a_held_item_is_not_absent() {
 }
 
 #[test]
+fn what_is_held_without_all_its_labels_is_found_by_its_identity() {
+    let held = |identity: &[&str]| {
+        let mut harness = harness("");
+        harness.source("table", identity);
+        harness.pass(1, "m{id=\"x\",plan=\"pro\"} 5 @1000000\nm{id=\"y\",plan=\"pro\"} 5 @1000000", Complete);
+        let mut lines = Vec::new();
+        for epoch in 2..=6 {
+            lines.extend(harness.advance(MINUTE));
+            lines.extend(harness.pass(epoch, "m{id=\"x\"} held", Complete));
+        }
+        let balance = harness.tally.balance();
+        assert_eq!((balance.missing(), balance.merged), (0, 5));
+        let ended = |line: &String| line.contains("stale").then(|| line[..8].to_owned());
+        (harness.processor().series(), lines.iter().filter_map(ended).collect::<Vec<_>>())
+    };
+    assert_eq!(held(&["id"]), (1, vec!["m{id=\"y\"".to_owned()]));
+    assert_eq!(held(&[]).0, 0, "without a declared identity it is unknown which series is meant");
+}
+
+#[test]
 fn no_value_passes_once_and_ends_the_series() {
     let mut harness = harness("coalesce: 0s");
     assert_eq!(harness.push("m stale @50"), [""; 0], "nothing was ever sent");
@@ -404,6 +424,20 @@ fn series_beyond_the_limit_are_refused_and_those_admitted_keep_their_places() {
     harness.advance(SECOND);
     harness.push("m{id=\"1000\"} 2 @1000030");
     assert_eq!(harness.advance(SECOND), ["m{id=\"1000\"} 2 @1000030"], "a place that is free is taken");
+}
+
+/// What tells a held line from a true one must not be shut out by a table full of entities.
+#[test]
+fn a_full_table_still_takes_what_is_about_its_source() {
+    let mut harness = harness("max_series: 2");
+    harness.source("table", &["id"]);
+    harness.pass(
+        1,
+        "m{id=\"a\"} 1 @1000000\nm{id=\"b\"} 1 @1000000\nm{id=\"c\"} 1 @1000000\ntable_up{env=\"dev\"} 1 @1000000",
+        Complete,
+    );
+    assert_eq!(harness.processor().series(), 3);
+    assert_eq!(harness.tally.balance().dropped["series_limit"], 1);
 }
 
 #[test]
