@@ -10,7 +10,8 @@ mkdir -p "$tools/bin"
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
-has() { command -v "$1" >/dev/null 2>&1; }
+# Programs only: functions below bear the names of what they install.
+has() { type -P "$1" >/dev/null; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif has sudo; then sudo "$@"; else return 1; fi
@@ -33,8 +34,9 @@ apt_install() {
 
 prometheus() {
   [ -x "$tools/bin/prometheus" ] && [ -x "$tools/bin/promtool" ] && return
+  rm -f "$tools/bin/prometheus" "$tools/bin/promtool"
   if has prometheus && has promtool; then
-    ln -sf "$(command -v prometheus)" "$(command -v promtool)" "$tools/bin/"
+    ln -sf "$(type -P prometheus)" "$(type -P promtool)" "$tools/bin/"
   else
     # Unpacked here and not installed: the package would start a service of its own.
     apt_update prometheus
