@@ -231,3 +231,20 @@ fn delivery_keys_out_of_bounds_are_errors() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connector_carries_data_from_one_pipeline_to_the_next() {
+    let yaml = "receivers: {source: {name: joined}}\nexporters: {backend: {name: joined}}\nconnectors: {join: }\n\
+         processors: {halves: {wait: true}}\n\
+         service:\n  shutdown_timeout: 20s\n  telemetry: {metrics: {level: none}}\n  pipelines:\n    \
+         metrics/in: {receivers: [source], processors: [halves], exporters: [join]}\n    \
+         metrics/out: {receivers: [join], processors: [halves], exporters: [backend]}\n";
+    let (running, shared) = start(yaml, Clock::scaled(0, 1.0)).await;
+    let out = output("joined").await;
+    send(&out, "a 1\nb 2", Until::Enqueued).await.unwrap();
+    // Both pipelines hold everything back until they are drained, the second after the first.
+    let report = running.shutdown().await;
+    assert_eq!(*stage("joined").delivered.lock().unwrap(), ["a 1", "b 2"]);
+    assert_eq!((report.delivered, report.dropped), (2, 0));
+    assert_conserved(&shared);
+}

@@ -86,3 +86,25 @@ service:
     let error = graph.start().await.err().unwrap();
     assert_eq!(error.to_string(), "receiver `source` could not start: the port is taken");
 }
+
+#[test]
+fn connectors_must_join_and_must_not_form_a_cycle() {
+    let yaml = |pipelines: &str| {
+        format!(
+            "receivers: {{source: }}\nexporters: {{backend: }}\nconnectors: {{join/a: , join/b: }}\nservice:\n  pipelines:\n{pipelines}"
+        )
+    };
+    let cycle = yaml(
+        "    metrics/1: {receivers: [source, join/b], exporters: [join/a]}\n    metrics/2: {receivers: [join/a], exporters: [join/b, backend]}\n",
+    );
+    assert_eq!(
+        findings(&cycle),
+        "6 cycle service.pipelines.metrics/1: pipelines feed each other in a cycle: metrics/1 -> metrics/2 -> metrics/1"
+    );
+    let dangling = yaml("    metrics/1: {receivers: [source], exporters: [join/a, backend]}\n");
+    assert_eq!(
+        findings(&dangling),
+        "3 dangling-connector connectors.join/a: connector `join/a` is an exporter of metrics/1 and a receiver of no enabled pipeline\n\
+         3 unused-component connectors.join/b: connector `join/b` is used by no pipeline and will not run"
+    );
+}

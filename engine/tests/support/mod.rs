@@ -258,6 +258,27 @@ impl Processor for Halves {
     }
 }
 
+pub struct JoinFactory;
+
+/// A connector that passes everything on.
+struct Join;
+
+impl Component for JoinFactory {
+    type Config = NameConfig;
+    type Made = Box<dyn Connector>;
+    const SPEC: Spec = Spec { signals: &[], ..spec("join") };
+
+    fn create(_: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
+        Some(Box::new(Join))
+    }
+}
+
+impl Connector for Join {
+    fn process(&mut self, batch: Batch, work: &mut Work<'_>) {
+        work.emit(batch);
+    }
+}
+
 pub fn registry() -> Registry {
     Registry::new([
         Factory::receiver::<SourceFactory>(),
@@ -265,6 +286,7 @@ pub fn registry() -> Registry {
         Factory::processor::<HalvesFactory>(),
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WitnessFactory>(),
+        Factory::connector::<JoinFactory>(&[(Signal::Metrics, Signal::Metrics)]),
     ])
 }
 
