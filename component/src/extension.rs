@@ -26,6 +26,11 @@ pub trait Extension: Send + Sync {
         None
     }
 
+    /// As a doorkeeper of incoming requests.
+    fn as_server_authenticator(self: Arc<Self>) -> Option<Arc<dyn ServerAuthenticator>> {
+        None
+    }
+
     /// As an AWS service on this machine.
     fn as_aws_endpoint(self: Arc<Self>) -> Option<Arc<dyn AwsEndpoint>> {
         None
@@ -71,6 +76,26 @@ pub struct AuthError {
     pub message: String,
     /// Whether trying again may help.
     pub retryable: bool,
+}
+
+/// Decides whether an incoming request may come in, by its head (HTTP headers, gRPC metadata).
+#[async_trait]
+pub trait ServerAuthenticator: Send + Sync {
+    /// Looks at the head, before the body is read.
+    ///
+    /// # Errors
+    /// The request may not come in.
+    async fn admit(&self, head: &http::request::Parts) -> Result<(), Refusal>;
+}
+
+/// Why a request may not come in. Answered 401 or `UNAUTHENTICATED`.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// For the sender: what is missing or wrong, without a hint at what would be right.
+    pub message: &'static str,
+    /// The `WWW-Authenticate` header, if the scheme has one.
+    pub challenge: Option<String>,
 }
 
 /// An AWS service on this machine, known once its extension has started.

@@ -11,7 +11,7 @@ use steadyline_telemetry::Signal;
 use crate::clock::Clock;
 use crate::connector::{Connector, SignalPair};
 use crate::exporter::Exporter;
-use crate::extension::{Authenticator, AwsEndpoint, Extension};
+use crate::extension::{Authenticator, AwsEndpoint, Extension, ServerAuthenticator};
 use crate::meter::Meter;
 use crate::poller::Polling;
 use crate::processor::Processor;
@@ -198,7 +198,7 @@ impl std::fmt::Debug for Factory {
 pub struct CreateContext<'a> {
     /// The component's id.
     pub id: &'a ComponentId,
-    /// The signal of this instance; metrics for extensions.
+    /// The signal of this instance; for receivers that run, the first of those that list it; metrics for extensions.
     pub signal: Signal,
     /// The process's clock.
     pub clock: &'a Clock,
@@ -246,6 +246,16 @@ impl CreateContext<'_> {
         let found = extension.as_authenticator();
         if found.is_none() {
             self.error(relative, format!("extension `{id}` does not authenticate outgoing requests"));
+        }
+        found
+    }
+
+    /// The extension named at `relative`, as a doorkeeper of incoming requests.
+    pub fn server_authenticator(&mut self, relative: &str, id: &ComponentId) -> Option<Arc<dyn ServerAuthenticator>> {
+        let extension = self.extension(relative, id)?;
+        let found = extension.as_server_authenticator();
+        if found.is_none() {
+            self.error(relative, format!("extension `{id}` does not check incoming requests"));
         }
         found
     }

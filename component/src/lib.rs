@@ -38,12 +38,12 @@ pub use clock::{Clock, Now};
 pub use connector::Connector;
 pub use delivery::{Receipt, SettleError, Settlement};
 pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, Outcome, Payload, Sender, Sink};
-pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension};
+pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
 pub use factory::{CreateContext, Factory, Kind, Spec, Stability};
 pub use meter::{Instrument, Meter};
 pub use poller::{PollError, PollOutput, Poller, Polling, Schedule, Tick};
 pub use processor::{Processor, Work};
-pub use receiver::{Output, Receiver, SendError, Shutdown, Until};
+pub use receiver::{Output, Outputs, Receiver, SendError, Shutdown, Until};
 pub use status::{Board, ComponentStatus, Status};
 pub use tally::Tally;
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use steadyline_telemetry::Signal;
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::batch::Batch;
 use crate::{Host, StartError};
 
-/// A source that pushes: a listener, a queue consumer.
+/// A source that pushes: a listener, a queue consumer. One instance an id, whatever signals list it, so that a port
+/// is bound once.
 #[async_trait]
 pub trait Receiver: Send {
     /// Binds what must be bound. An error stops the start of the whole process.
@@ -18,7 +20,33 @@ pub trait Receiver: Send {
 
     /// Runs until `shutdown` fires, then stops taking in, finishes what it has in hand and returns.
     /// An error means that the source is gone for good; the process reports it and is not ready any more.
-    async fn run(self: Box<Self>, output: Output, shutdown: Shutdown) -> Result<(), StartError>;
+    async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError>;
+}
+
+/// The outputs of one receiver: one for each signal of which a pipeline lists it, at least one.
+#[derive(Debug, Clone)]
+pub struct Outputs(Arc<[(Signal, Output)]>);
+
+impl Outputs {
+    /// Outputs by signal; the engine and the test kit make them.
+    pub fn new(outputs: impl IntoIterator<Item = (Signal, Output)>) -> Outputs {
+        Outputs(outputs.into_iter().collect())
+    }
+
+    /// Where items of this signal go; `None` if no pipeline wants them.
+    pub fn of(&self, signal: Signal) -> Option<&Output> {
+        self.0.iter().find(|(of, _)| *of == signal).map(|(_, output)| output)
+    }
+
+    /// The signals that somebody wants.
+    pub fn signals(&self) -> impl Iterator<Item = Signal> {
+        self.0.iter().map(|(signal, _)| *signal)
+    }
+
+    /// The memory budget, the same for all signals; `None` only if there is no output at all.
+    pub fn budget(&self) -> Option<&crate::Budget> {
+        self.0.first().map(|(_, output)| output.budget())
+    }
 }
 
 /// How far a batch must get before `send` resolves.
@@ -58,6 +86,12 @@ pub trait Intake: Send + Sync {
     async fn send(&self, batch: Batch, until: Until) -> Result<(), SendError>;
     /// The memory budget to acquire from before decoding.
     fn budget(&self) -> &crate::Budget;
+    /// Whether a batch that came now would find room, as [`Output::has_room`] says.
+    fn has_room(&self) -> bool {
+        true
+    }
+    /// Counts items that were not taken, as [`Output::refused`] says.
+    fn refused(&self, reason: &'static str, items: u64);
 }
 
 impl Output {
@@ -77,6 +111,18 @@ impl Output {
     /// The memory budget: acquire by the bound of the decompressed size before decoding.
     pub fn budget(&self) -> &crate::Budget {
         self.0.budget()
+    }
+
+    /// Whether a batch that came now would find room in at least one exporter's queue. For receivers that answer
+    /// "try again" instead of letting their sender wait: asked before decoding, it spares the work.
+    pub fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+
+    /// Counts what was asked for and not taken: `otelcol_receiver_refused_*`. `items` as far as they are known, at
+    /// least 1 for a request that could not be read. The sender was told, so nothing is lost here.
+    pub fn refused(&self, reason: &'static str, items: u64) {
+        self.0.refused(reason, items);
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Tally {
     held: AtomicU64,
     created: Mutex<Reasons>,
     dropped: Mutex<Reasons>,
+    refused: Mutex<Reasons>,
 }
 
 type Reasons = BTreeMap<Cow<'static, str>, u64>;
@@ -34,6 +35,8 @@ pub struct Balance {
     pub created: Reasons,
     /// What was lost here, by reason.
     pub dropped: Reasons,
+    /// What a sender was told to keep, by reason; it never came in, so it is no part of the sum.
+    pub refused: Reasons,
 }
 
 impl Tally {
@@ -67,6 +70,11 @@ impl Tally {
         add(&self.dropped, reason.into(), items);
     }
 
+    /// Counts what was not taken in and whose sender was told so.
+    pub fn refused(&self, reason: impl Into<Cow<'static, str>>, items: u64) {
+        add(&self.refused, reason.into(), items);
+    }
+
     /// The books now.
     pub fn balance(&self) -> Balance {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -77,6 +85,7 @@ impl Tally {
             held: read(&self.held),
             created: self.created.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             dropped: self.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

@@ -69,12 +69,10 @@ pub struct ExtensionNode {
 pub struct ReceiverNode {
     /// Its id.
     pub id: ComponentId,
-    /// The signal of this instance.
-    pub signal: Signal,
     /// The receiver.
     pub source: SourceKind,
-    /// The pipelines that list it, by place.
-    pub pipelines: Vec<usize>,
+    /// The pipelines that list it, by place, for each signal.
+    pub feeds: Vec<(Signal, Vec<usize>)>,
 }
 
 /// The two ways in which data comes in.
@@ -159,23 +157,25 @@ impl<'a> Builder<'a> {
         Builder { pool, branches: BTreeMap::new(), sinks: BTreeMap::new(), joints: BTreeMap::new(), capture: None }
     }
 
-    /// One receiver a (signal, id), shared by the pipelines of that signal that list it.
+    /// One receiver an id, shared by all pipelines that list it: a listener's port serves every signal.
     fn receivers(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<ReceiverNode> {
-        let mut places: BTreeMap<(Signal, &ComponentId), Vec<usize>> = BTreeMap::new();
+        let mut places: BTreeMap<&ComponentId, BTreeMap<Signal, Vec<usize>>> = BTreeMap::new();
         for (place, pipeline) in plan.pipelines.iter().enumerate() {
             for id in &pipeline.receivers {
-                places.entry((pipeline.signal, id)).or_default().push(place);
+                places.entry(id).or_default().entry(pipeline.signal).or_default().push(place);
             }
         }
         let mut receivers = Vec::new();
-        for ((signal, id), pipelines) in places {
+        for (id, feeds) in places {
+            let feeds: Vec<(Signal, Vec<usize>)> = feeds.into_iter().collect();
+            let signal = feeds.first().map_or(Signal::Metrics, |(signal, _)| *signal);
             let source = self.pool.make(Kind::Receiver, id, signal, diagnostics, |build, context| match build {
                 Build::Poller(make) => make(context).map(SourceKind::Polled),
                 Build::Receiver(make) => make(context).map(SourceKind::Pushed),
                 _ => None,
             });
             if let Some(source) = source {
-                receivers.push(ReceiverNode { id: id.clone(), signal, source, pipelines });
+                receivers.push(ReceiverNode { id: id.clone(), source, feeds });
             }
         }
         receivers

@@ -2,7 +2,9 @@
 //! Metrics are written one point a line: `[kind] name{label="value",...} number|stale|held [@seconds]`.
 
 mod harness;
+mod intake;
 mod notation;
 
 pub use harness::{ProcessorHarness, TestExtensions, build_matches_kind, create, create_with};
+pub use intake::TestIntake;
 pub use notation::{metrics, render};

@@ -115,6 +115,12 @@ impl Queue {
         self.account.tally.set_held(state.items + state.announced);
     }
 
+    /// Whether the last push found no room and a quarter has not become free since.
+    pub fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.full_since.is_some() && state.bytes >= self.capacity() / 4 * 3
+    }
+
     /// Waits until something left the queue. Enable the future before a failed `try_push` to miss nothing.
     pub fn room(&self) -> tokio::sync::futures::Notified<'_> {
         self.room.notified()

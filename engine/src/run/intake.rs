@@ -92,6 +92,14 @@ impl Intake for SourceIntake {
     fn budget(&self) -> &Budget {
         &self.budget
     }
+
+    fn has_room(&self) -> bool {
+        self.pipelines.iter().any(|pipeline| pipeline.has_room())
+    }
+
+    fn refused(&self, reason: &'static str, items: u64) {
+        self.account.tally.refused(reason, items);
+    }
 }
 
 async fn push(pipelines: &[Arc<Pipeline>], batch: Batch, hard_stop: Shutdown) -> Result<(), SendError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadyline_component::{Budget, Host, Kind, Output, PassEnd, Shutdown, StartError};
+use steadyline_telemetry::Signal;
 
 use super::intake::{SourceIntake, UnderWay};
 use super::poll::PollTask;
@@ -38,8 +39,9 @@ impl Graph {
                     .map_err(|e| StartError(format!("receiver `{}`: {e}", receiver.id)))?;
             }
             let name = receiver.id.as_str();
-            let account = self.shared.books.open(Kind::Receiver, name, receiver.signal, "");
-            let pipelines = receiver.pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
+            let account = self.shared.books.open(Kind::Receiver, name, Signal::Metrics, "");
+            let places = receiver.feeds.iter().flat_map(|(_, places)| places);
+            let pipelines = places.map(|&place| Arc::clone(&self.pipelines[place])).collect();
             let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
             let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way: UnderWay::new() };
             let status = self.shared.board.component(&format!("receiver:{name}"));

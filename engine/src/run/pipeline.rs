@@ -83,6 +83,13 @@ impl Pipeline {
         result
     }
 
+    /// Whether something that comes out of the pipeline now would find room in at least one place.
+    pub fn has_room(&self) -> bool {
+        !self.sinks.is_empty()
+            || self.branches.iter().any(|branch| !branch.queue.is_full())
+            || self.joints.iter().any(|joint| joint.has_room())
+    }
+
     /// Tells the timer task only if a processor wants to be woken earlier than that task means to.
     fn reschedule(&self, wake: Option<Duration>) {
         let wake = wake.map_or(u64::MAX, |at| at.as_nanos() as u64);
@@ -209,6 +216,10 @@ impl Joint {
     pub fn set_targets(&self, targets: Vec<Arc<Pipeline>>) {
         // Set once by the builder; a second call would be a bug there and changes nothing.
         let _ = self.targets.set(targets);
+    }
+
+    fn has_room(&self) -> bool {
+        self.targets.get().is_some_and(|targets| targets.iter().any(|target| target.has_room()))
     }
 
     async fn push(&self, batch: Batch, call: &Call) -> Result<(), SendError> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use steadyline_component::exporter::QueueConfig;
 use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{
-    Board, Budget, Clock, ComponentStatus, Extension, Host, Kind, Output, Shutdown, Sink, StartError, Status,
+    Board, Budget, Clock, ComponentStatus, Extension, Host, Kind, Output, Outputs, Shutdown, Sink, StartError, Status,
 };
+use steadyline_telemetry::Signal;
 use tokio::task::JoinSet;
 
 use super::intake::{SourceIntake, UnderWay};
@@ -190,24 +191,29 @@ impl Running {
     }
 
     fn run_receiver(&mut self, receiver: ReceiverNode) {
-        let ReceiverNode { id, signal, source, pipelines } = receiver;
+        let ReceiverNode { id, source, feeds } = receiver;
         let name = format!("receiver:{id}");
         let status = self.shared.board.component(&name);
-        let account = self.shared.books.open(Kind::Receiver, id.as_str(), signal, "");
-        let output = self.output(&pipelines, account);
+        let outputs = feeds.iter().map(|(signal, pipelines)| {
+            let account = self.shared.books.open(Kind::Receiver, id.as_str(), *signal, "");
+            (*signal, self.output(pipelines, account))
+        });
+        let outputs = Outputs::new(outputs);
         let stop = self.stop.1.clone();
         status.set(Status::Ok);
         match source {
             SourceKind::Polled(polling) => {
                 let meter = component_meter(&self.shared.meter, "receiver", &id);
                 let clock = self.shared.clock.clone();
+                // Pollers make metrics; the plan has refused pipelines of other signals.
+                let Some(output) = outputs.of(Signal::Metrics).cloned() else { return };
                 let task = PollTask::new(id.as_str(), polling, output, clock, status.clone(), &meter);
                 self.sources.spawn(supervise(name, status, task.run(stop)));
             }
             SourceKind::Pushed(receiver) => {
                 let reported = status.clone();
                 let run = async move {
-                    match receiver.run(output, stop.clone()).await {
+                    match receiver.run(outputs, stop.clone()).await {
                         Ok(()) if stop.fired() => {}
                         Ok(()) => reported.set(Status::Failed("it ended by itself".into())),
                         Err(error) => {

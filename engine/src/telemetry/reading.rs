@@ -70,6 +70,11 @@ impl Families {
         }
         let held = "Items that came in and have neither gone out nor been dropped yet.";
         self.add("steadyline_component_held_items", held, false, base(&[]), balance.held as f64);
+        for (reason, count) in &balance.refused {
+            let help = "Items that a sender was told to keep, by reason.";
+            let labels = base(&[("reason", reason)]);
+            self.add("steadyline_component_refused_items_total", help, true, labels, *count as f64);
+        }
         for (why, count) in &balance.created {
             let help = "Items that were made inside, by why.";
             self.add("steadyline_component_created_items_total", help, true, base(&[("why", why)]), *count as f64);
@@ -98,6 +103,8 @@ impl Families {
         match account.kind {
             Kind::Receiver => {
                 add(&format!("receiver_accepted_{items}"), label("receiver"), balance.outgoing as f64);
+                let refused = balance.refused.values().sum::<u64>() as f64;
+                add(&format!("receiver_refused_{items}"), label("receiver"), refused);
             }
             Kind::Processor => {
                 let labels = || {

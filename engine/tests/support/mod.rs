@@ -86,7 +86,8 @@ impl Receiver for TestSource {
         if self.1 { Err(StartError::new("the port is taken")) } else { Ok(()) }
     }
 
-    async fn run(self: Box<Self>, output: Output, shutdown: Shutdown) -> Result<(), StartError> {
+    async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError> {
+        let output = outputs.of(Signal::Metrics).unwrap().clone();
         self.0.outputs.lock().unwrap().push(output);
         shutdown.wait().await;
         Ok(())

@@ -37,6 +37,10 @@ impl Intake for Collector {
     fn budget(&self) -> &Budget {
         &self.budget
     }
+
+    fn refused(&self, reason: &'static str, _: u64) {
+        panic!("a poller refuses nothing: {reason}");
+    }
 }
 
 /// A receiver under test.

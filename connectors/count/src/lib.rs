@@ -1,0 +1,2 @@
+//! Counts what passes.
+//! Into metrics.

@@ -1,0 +1,2 @@
+//! Joins pipelines of one signal.
+//! Nothing changes on the way.

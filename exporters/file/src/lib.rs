@@ -1,0 +1,2 @@
+//! Writes telemetry to files.
+//! JSON lines or protobuf.

@@ -1,0 +1,2 @@
+//! Changes attributes of points, spans and records.
+//! Pure.

@@ -1,0 +1,2 @@
+//! Joins small batches and cuts large ones.
+//! Pure.

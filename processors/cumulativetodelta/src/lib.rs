@@ -1,0 +1,2 @@
+//! Turns cumulative sums and histograms into deltas.
+//! Pure.

@@ -1,0 +1,2 @@
+//! Turns delta sums and histograms into cumulative ones.
+//! Pure.

@@ -1,0 +1,2 @@
+//! Drops what matches.
+//! Pure.

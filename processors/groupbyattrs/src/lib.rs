@@ -1,0 +1,2 @@
+//! Moves attributes to the resource and merges equal resources.
+//! Pure.

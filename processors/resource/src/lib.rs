@@ -1,0 +1,2 @@
+//! Changes attributes of resources.
+//! Pure.

@@ -1,0 +1,2 @@
+//! Adds what the machine knows about itself to resources.
+//! Pure.

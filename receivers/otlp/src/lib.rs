@@ -1,0 +1,2 @@
+//! Takes OTLP in.
+//! Over gRPC and HTTP.

@@ -1,0 +1,2 @@
+//! Scrapes Prometheus targets.
+//! As Prometheus does.
