@@ -118,6 +118,14 @@ impl Slot {
         self.at as usize
     }
 
+    /// The same bytes after what stood in the two buffers moved on by so many bytes.
+    #[inline]
+    pub(crate) fn shifted(self, wire: u32, own: u32) -> Slot {
+        // Without kind and length it is a mark, not a place.
+        let by = if self.is_own() { own } else { wire };
+        Slot { at: self.at.wrapping_add(if self.meta == 0 { 0 } else { by }), meta: self.meta }
+    }
+
     /// The value's bytes.
     #[inline]
     pub fn bytes<'a>(self, wire: &'a [u8], own: &'a [u8]) -> &'a [u8] {

@@ -5,6 +5,8 @@ mod build;
 mod decode;
 mod edit;
 mod encode;
+mod join;
+mod split;
 pub(crate) mod view;
 
 use std::ops::Range;
