@@ -5,12 +5,14 @@
 //! | take region, keys, role, proxy from config | [`AwsConfig`], [`AssumeRole`] |
 //! | get an SDK config or credentials, shared and renewed | [`SharedConfig`] |
 //! | sign any HTTP request | [`Signer`] |
+//! | say how far off the clock is | [`Skew`] |
 //! | know service and region of a host | [`endpoint`] |
 //! | tell failures apart | [`AwsFailure`], [`FailureKind`], [`classify`] |
 //! | print the permissions that a config needs | [`iam`] |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cache;
+mod clock;
 mod config;
 mod credentials;
 pub mod endpoint;
@@ -21,7 +23,8 @@ mod shared;
 mod signer;
 
 pub use aws_credential_types::Credentials;
+pub use clock::Skew;
 pub use config::{AssumeRole, AwsConfig, ConfigProblem};
 pub use failure::{Answer, AwsFailure, FailureKind, ThrottleReason, classify};
 pub use shared::{Identity, SharedConfig, behavior_version};
-pub use signer::{SignError, Signer, Skew};
+pub use signer::{SignError, Signer};

@@ -23,6 +23,7 @@ use steadyline_component::{CheckRow, Verdict};
 use tokio::sync::OnceCell;
 
 use crate::cache::CredentialCache;
+use crate::clock::{DateProbe, Skew};
 use crate::credentials::{Chain, Fixed, Role, metadata_client};
 use crate::{AwsConfig, AwsFailure, FailureKind, http_client};
 
@@ -120,22 +121,32 @@ impl SharedConfig {
     /// # Errors
     /// As [`SharedConfig::credentials`], and what STS answers.
     pub async fn who_am_i(&self) -> Result<Identity, AwsFailure> {
-        let sts = self.sts(self.sdk().await?);
-        let answer = sts.get_caller_identity().send().await;
+        self.identity(None).await
+    }
+
+    async fn identity(&self, probe: Option<&DateProbe>) -> Result<Identity, AwsFailure> {
+        let mut call = self.sts(self.sdk().await?).get_caller_identity().customize();
+        if let Some(probe) = probe {
+            call = call.interceptor(probe.clone());
+        }
+        let answer = call.send().await;
         let answer = answer.map_err(|error| AwsFailure::from_sdk("sts:GetCallerIdentity", &error))?;
         Ok(Identity { account: answer.account.unwrap_or_default(), arn: answer.arn.unwrap_or_default() })
     }
 
-    /// Who we are, as a row of what `check` prints.
-    pub async fn check(&self) -> CheckRow {
+    /// Who we are, and whether our clock agrees with that of AWS, as rows of what `check` prints.
+    /// Without an answer there is nothing to say about the clock.
+    pub async fn check(&self) -> Vec<CheckRow> {
         let what = match self.config.role() {
             Some(role) => format!("AWS identity, as {}", role.arn),
             None => "AWS identity".to_owned(),
         };
-        match self.who_am_i().await {
+        let probe = DateProbe::default();
+        let identity = match self.identity(Some(&probe)).await {
             Ok(who) => CheckRow { what, verdict: Verdict::Pass, detail: who.arn, advice: String::new() },
             Err(failure) => failure.row(what),
-        }
+        };
+        std::iter::once(identity).chain(probe.skew().map(Skew::row)).collect()
     }
 
     async fn resolved(&self) -> Result<&Resolved, AwsFailure> {

@@ -18,6 +18,8 @@ use http::header::{AUTHORIZATION, HOST};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Uri};
 
+use crate::clock::Skew;
+
 /// Signs requests for one service in one region. Shared by all requests to it, so that they share what is learned of
 /// the clock.
 #[derive(Debug)]
@@ -145,34 +147,13 @@ impl Signer {
         }
         let date = head.headers.get(http::header::DATE)?.to_str().ok()?;
         let theirs = httpdate::parse_http_date(date).ok()?;
-        let off = signed_seconds(theirs, self.now());
-        if off.unsigned_abs() < TOLERATED_SKEW.as_secs() {
+        let off = Skew::between(theirs, self.now());
+        if off.seconds.unsigned_abs() < TOLERATED_SKEW.as_secs() {
             return None;
         }
-        let skew = signed_seconds(theirs, self.time.now());
-        self.skew.store(skew, Ordering::Relaxed);
-        Some(Skew { seconds: skew })
-    }
-}
-
-/// How far the clock of this machine is from that of AWS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Skew {
-    /// What AWS' clock shows more than ours.
-    pub seconds: i64,
-}
-
-impl std::fmt::Display for Skew {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let side = if self.seconds > 0 { "behind" } else { "ahead of" };
-        write!(f, "the clock of this machine is {} s {side} that of AWS", self.seconds.unsigned_abs())
-    }
-}
-
-fn signed_seconds(later: SystemTime, earlier: SystemTime) -> i64 {
-    match later.duration_since(earlier) {
-        Ok(span) => i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
-        Err(error) => -i64::try_from(error.duration().as_secs()).unwrap_or(i64::MAX),
+        let skew = Skew::between(theirs, self.time.now());
+        self.skew.store(skew.seconds, Ordering::Relaxed);
+        Some(skew)
     }
 }
 

@@ -110,15 +110,39 @@ async fn the_check_says_who_and_as_which_role_or_what_to_do() {
     })
     .await;
     let shared = SharedConfig::of(&role(&sts, "AKCHECK"));
-    let row = shared.check().await;
+    let row = shared.check().await.remove(0);
     assert_eq!(row.what, "AWS identity, as arn:aws:iam::123456789012:role/amp-writer");
     assert_eq!(
         (row.verdict, row.detail.as_str()),
         (Verdict::Pass, "arn:aws:sts::123456789012:assumed-role/amp-writer/stairs")
     );
-    let row = shared.check().await;
+    let row = shared.check().await.remove(0);
     assert_eq!(row.verdict, Verdict::Fail);
     assert!(row.detail.contains("InvalidClientTokenId") && row.advice.contains("access key"), "{row:?}");
+}
+
+#[tokio::test]
+async fn the_check_compares_the_clocks_whatever_sts_answers() {
+    let cases = [
+        (0, Verdict::Pass, "agrees with that of AWS"),
+        (120, Verdict::Warn, "s behind that of AWS"),
+        (-900, Verdict::Fail, "s ahead of that of AWS"),
+    ];
+    for (seconds, verdict, detail) in cases {
+        let Reply::Body(status, body) = error(403, "SignatureDoesNotMatch", "no") else { unreachable!() };
+        let sts = Server::start(move |_| Reply::From(seconds, status, body.clone())).await;
+        let mut config = role(&sts, &format!("AKCLOCK{seconds}"));
+        config.assume_role.arn = String::new();
+        let rows = SharedConfig::of(&config).check().await;
+        assert_eq!((rows[1].what.as_str(), rows[1].verdict), ("clock", verdict), "{rows:?}");
+        assert!(rows[1].detail.contains(detail), "{rows:?}");
+        assert_eq!(rows[1].advice.contains("NTP"), verdict != Verdict::Pass);
+    }
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut config = role(&Server::start(|_| identity("arn")).await, "AKNOBODY");
+    config.assume_role.arn = String::new();
+    config.assume_role.sts_endpoint = format!("http://{nobody}");
+    assert_eq!(SharedConfig::of(&config).check().await.len(), 1);
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ impl Extension for SigV4Auth {
     async fn check(&self) -> Vec<CheckRow> {
         let mut rows = Vec::new();
         for identity in self.identities() {
-            rows.push(identity.check().await);
+            rows.extend(identity.check().await);
         }
         rows
     }

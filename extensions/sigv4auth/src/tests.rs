@@ -218,7 +218,8 @@ async fn check_says_who_we_are_and_why_not() {
     let sts = Backend::start(move |_: &Recorded, _: usize| Reply::status(200, identity)).await;
     let config = format!("{{{KEYS}, region: us-east-1, assume_role: {{sts_endpoint: \"{}\"}}}}", sts.url());
     let rows = auth(&config).check().await;
-    let [row] = rows.as_slice() else { panic!("{rows:?}") };
+    let [row, clock] = rows.as_slice() else { panic!("{rows:?}") };
+    assert_eq!((clock.what.as_str(), clock.verdict), ("clock", Verdict::Pass));
     assert_eq!((row.verdict, row.detail.as_str()), (Verdict::Pass, "arn:aws:iam::123456789012:user/writer"));
     assert!(String::from_utf8_lossy(&sts.requests()[0].body).contains("Action=GetCallerIdentity"));
     let rows = auth("{profile: steadyline-no-such-profile, region: us-east-1}").check().await;

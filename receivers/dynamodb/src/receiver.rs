@@ -285,7 +285,7 @@ impl Poller for DynamoDbPoller {
         let request = &connection.reader.request;
         let mut rows = Vec::new();
         if matches!(self.endpoint, Endpoint::Aws) && self.config.endpoint == crate::config::AWS {
-            rows.push(connection.shared.check().await);
+            rows.extend(connection.shared.check().await);
         }
         for part in request.parts() {
             match request.page(&part, 1, None).await {
