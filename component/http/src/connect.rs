@@ -64,8 +64,29 @@ impl Connector {
     /// # Errors
     /// Everything that is wrong with `tls` and `proxy_url`.
     pub fn new(options: &ClientOptions, versions: Versions) -> Result<Connector, Vec<ConfigProblem>> {
+        Connector::build(options, versions, ProxyRule::new(&options.proxy_url))
+    }
+
+    /// A connector that asks `proxy` alone which proxy to use, whatever the environment says: for protocols with
+    /// proxy keys of their own. An empty matcher means no proxy.
+    ///
+    /// # Errors
+    /// Everything that is wrong with `tls`.
+    pub fn with_proxy(
+        options: &ClientOptions,
+        versions: Versions,
+        proxy: Matcher,
+    ) -> Result<Connector, Vec<ConfigProblem>> {
+        Connector::build(options, versions, Ok(ProxyRule::Given(proxy)))
+    }
+
+    fn build(
+        options: &ClientOptions,
+        versions: Versions,
+        proxy: Result<ProxyRule, ConfigProblem>,
+    ) -> Result<Connector, Vec<ConfigProblem>> {
         let mut problems = options.tls.problems();
-        let proxy = ProxyRule::new(&options.proxy_url).map_err(|problem| problems.push(problem)).ok();
+        let proxy = proxy.map_err(|problem| problems.push(problem)).ok();
         let (Some(proxy), true) = (proxy, problems.is_empty()) else { return Err(problems) };
         let alpn: &[&[u8]] = match versions {
             Versions::Http1 => &[b"http/1.1"],
