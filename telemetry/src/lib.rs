@@ -8,9 +8,11 @@
 //! | [`text`] | values as text, where a backend knows nothing else |
 //! | [`shape`] | ordered lists of attribute keys, held once per batch |
 //! | [`metrics`] | the metric batch: decode, encode, build, edit, look inside |
+//! | [`fingerprint`] | what tells series apart, for whoever keeps state about them |
 //! | [`opaque`] | traces and logs, carried as bytes and counted |
 //! | [`limits`] | what a sender may ask of the decoder |
 
+pub mod fingerprint;
 pub mod limits;
 pub mod metrics;
 pub mod opaque;
@@ -19,6 +21,7 @@ pub mod slot;
 pub mod text;
 pub mod wire;
 
+pub use fingerprint::Fingerprinter;
 pub use limits::{DecodeError, Limits};
 pub use metrics::{Metric, MetricKind, Metrics, MetricsBuilder, NumberKind, Point, Temporality};
 pub use opaque::Opaque;

@@ -32,6 +32,7 @@ pub(crate) fn build(state: &LastValue, items: &[Item], now: u64) -> Metrics {
         outbox.open(item);
         outbox.point(item, now);
     }
+    metrics.set_distinct();
     metrics
 }
 

@@ -214,6 +214,7 @@ impl MetricsBuilder {
             self.tables.points.extend(points);
             metric.points = start..self.tables.points.len() as u32;
         }
-        Metrics { wire: Bytes::new(), own: Arc::new(self.own), tables: Arc::new(self.tables), pristine: false }
+        let (own, tables) = (Arc::new(self.own), Arc::new(self.tables));
+        Metrics { wire: Bytes::new(), own, tables, pristine: false, distinct: false }
     }
 }

@@ -30,7 +30,7 @@ impl Metrics {
         decoder.tables.values.reserve(request.len() / 32);
         decoder.request()?;
         let tables = Arc::new(decoder.tables);
-        Ok(Metrics { wire: request, own: Arc::default(), tables, pristine: true })
+        Ok(Metrics { wire: request, own: Arc::default(), tables, pristine: true, distinct: false })
     }
 }
 

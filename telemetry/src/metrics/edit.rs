@@ -20,6 +20,7 @@ impl Metrics {
     /// Opens the batch for changes. From here on it is encoded from its tables, no longer from the bytes that arrived.
     pub fn edit(&mut self) -> Editor<'_> {
         self.pristine = false;
+        self.distinct = false;
         Editor { wire: &self.wire, own: Arc::make_mut(&mut self.own), tables: Arc::make_mut(&mut self.tables) }
     }
 }

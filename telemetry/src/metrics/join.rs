@@ -23,7 +23,13 @@ impl Metrics {
         let own = concat(parts, Metrics::own)?;
         let tables = Joiner::new(parts, &wire, &own)?.join(parts);
         let pristine = parts.iter().all(|part| part.pristine);
-        Some(Metrics { wire: Bytes::from(wire), own: Arc::new(own), tables: Arc::new(tables), pristine })
+        Some(Metrics {
+            wire: Bytes::from(wire),
+            own: Arc::new(own),
+            tables: Arc::new(tables),
+            pristine,
+            distinct: false,
+        })
     }
 }
 

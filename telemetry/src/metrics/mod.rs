@@ -5,6 +5,8 @@ mod build;
 mod decode;
 mod edit;
 mod encode;
+mod exponential;
+mod histogram;
 mod join;
 mod split;
 pub(crate) mod view;
@@ -20,6 +22,8 @@ use crate::slot::{Slot, Value};
 pub use build::{MetricDef, MetricRef, MetricsBuilder, NumberValue};
 pub use edit::Editor;
 pub use encode::encode_body_without_attributes;
+pub use exponential::ExponentialHistogram;
+pub use histogram::{CannotAdd, Histogram, Totals};
 pub use view::{Buckets, Exemplar, ExponentialHistogramView, HistogramView, SummaryView, exemplars};
 
 /// Metrics in flight. Cheap to clone.
@@ -30,6 +34,8 @@ pub struct Metrics {
     tables: Arc<Tables>,
     /// Whether `wire` still says exactly what the tables say.
     pristine: bool,
+    /// Whether its maker says that no series has two points.
+    distinct: bool,
 }
 
 /// The tables of a batch: resources hold scopes, scopes hold metrics, metrics hold points, each as a range of rows.
@@ -247,6 +253,18 @@ impl Metrics {
     #[inline]
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// Whether no series has two points, as far as the batch's maker knows: series as resource, scope, metric and
+    /// attributes tell them apart, or metric and attributes alone where labels are final. Any edit forgets it.
+    pub fn is_distinct(&self) -> bool {
+        self.distinct
+    }
+
+    /// Says that no series has two points; for processors that keep one value a series. Whoever looks for duplicates
+    /// need not look.
+    pub fn set_distinct(&mut self) {
+        self.distinct = true;
     }
 
     /// How many data points there are, confirmations included.

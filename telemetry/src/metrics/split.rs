@@ -53,7 +53,7 @@ impl<'a> Cutter<'a> {
 
     fn finish(self) -> Metrics {
         let (wire, own) = (self.whole.wire.clone(), Arc::clone(&self.whole.own));
-        Metrics { wire, own, tables: Arc::new(self.tables), pristine: false }
+        Metrics { wire, own, tables: Arc::new(self.tables), pristine: false, distinct: false }
     }
 
     /// Adds points of one metric of the whole.

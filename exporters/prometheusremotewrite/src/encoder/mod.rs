@@ -253,6 +253,16 @@ impl RemoteWriteEncoder {
         self.stages.emptied();
     }
 
+    /// Whether points of different series stay different series: names are final, nothing is added to the labels, and no
+    /// metric becomes several.
+    fn is_distinct(&self, metrics: &Metrics) -> bool {
+        let tables = metrics.tables();
+        let shapes = || (0..tables.shapes.len() as u32).map(ShapeId);
+        let names_metric = |shape| metrics.keys(shape).iter().any(|key| metrics.bytes(*key) == b"__name__");
+        let plain = self.is_final && self.settings.external.is_empty() && metrics.is_distinct();
+        plain && tables.metrics.iter().all(|metric| metric.kind.is_number()) && !shapes().any(names_metric)
+    }
+
     fn settle(&mut self, tally: &Tally) {
         self.losses.settle(tally, self.clock.now().mono);
         let counts = std::mem::take(&mut self.counts);
@@ -278,7 +288,7 @@ impl Encoder for RemoteWriteEncoder {
         let is_v1 = self.fell_back.load(Ordering::Relaxed);
         self.protocol = if is_v1 { Protocol::V1 } else { self.settings.protocol };
         self.is_final = batch.header.labels_final;
-        self.stages.begin(shards);
+        self.stages.begin(shards, self.is_distinct(metrics));
         self.plans.begin();
         self.context.begin();
         self.walk(metrics);

@@ -95,6 +95,8 @@ pub(super) struct Stages {
     /// Keyed with a secret: senders cannot aim at the index.
     hasher: DefaultHashBuilder,
     max_labels: usize,
+    /// Whether no series comes twice, so that none must be looked for.
+    distinct: bool,
     full: bool,
 }
 
@@ -106,11 +108,18 @@ const FULL_BYTES: usize = 16 << 20;
 impl Stages {
     /// Stages for series whose encoded labels have at most `max_labels` bytes.
     pub(super) fn new(max_labels: usize) -> Self {
-        Stages { shards: vec![Stage::default()], hasher: DefaultHashBuilder::default(), max_labels, full: false }
+        Stages {
+            shards: vec![Stage::default()],
+            hasher: DefaultHashBuilder::default(),
+            max_labels,
+            distinct: false,
+            full: false,
+        }
     }
 
-    /// Sets the number of shards, at least one. All stages are empty then.
-    pub(super) fn begin(&mut self, shards: u32) {
+    /// Sets the number of shards, at least one, and whether no series comes twice. All stages are empty then.
+    pub(super) fn begin(&mut self, shards: u32, distinct: bool) {
+        self.distinct = distinct;
         self.shards.resize_with(shards.max(1) as usize, Stage::default);
     }
 
@@ -142,7 +151,13 @@ impl Stages {
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Loss>,
     ) -> Result<Place, Loss> {
         let (shard, labels) = self.put_labels(write)?;
-        Ok(Place { shard, entry: self.shards[shard].push(&self.hasher, sample, Datum::Float(bits), labels) })
+        let stage = &mut self.shards[shard];
+        let datum = Datum::Float(bits);
+        let entry = match self.distinct {
+            true => stage.add(sample, datum, labels),
+            false => stage.push(&self.hasher, sample, datum, labels),
+        };
+        Ok(Place { shard, entry })
     }
 
     /// Adds a native histogram of the series whose labels `write` appends.
@@ -214,6 +229,14 @@ pub(super) struct Place {
 }
 
 impl Stage {
+    /// Adds a sample of a series that came not before and does not come again.
+    #[inline]
+    fn add(&mut self, sample: Sample, datum: Datum, labels: Range<usize>) -> usize {
+        let at = self.entries.len();
+        self.enter(0, at as u32, sample, datum, labels);
+        at
+    }
+
     #[inline]
     fn push(&mut self, hasher: &DefaultHashBuilder, sample: Sample, datum: Datum, labels: Range<usize>) -> usize {
         let Stage { labels: bytes, entries, index, repeats, .. } = self;
@@ -235,11 +258,16 @@ impl Stage {
                 at
             }
         };
+        self.enter(hash, series, sample, datum, labels);
+        at as usize
+    }
+
+    #[inline]
+    fn enter(&mut self, hash: u64, series: u32, sample: Sample, datum: Datum, labels: Range<usize>) {
         let Sample { time_ms, start_ms, family } = sample;
         let (labels_at, labels_len) = (labels.start as u32, labels.len() as u32);
         let exemplars = (0, 0);
-        entries.push(Entry { hash, time_ms, start_ms, datum, labels_at, labels_len, series, family, exemplars });
-        at as usize
+        self.entries.push(Entry { hash, time_ms, start_ms, datum, labels_at, labels_len, series, family, exemplars });
     }
 
     /// Whether there is nothing to send.

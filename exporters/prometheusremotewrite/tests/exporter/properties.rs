@@ -83,6 +83,37 @@ proptest! {
     }
 
     #[test]
+    fn a_promise_that_no_series_comes_twice_changes_no_byte(
+        points in given("(le|job|__name__|[A-Z_a-d]{1,3})"),
+        external in any::<bool>(),
+        shards in 1..4u32,
+    ) {
+        let mut seen = std::collections::HashSet::new();
+        let points: Vec<Given> = points
+            .into_iter()
+            .map(|mut point| {
+                point.labels.retain(|(_, value)| !value.is_empty());
+                point.labels.sort();
+                point.labels.dedup_by(|a, b| a.0 == b.0);
+                point
+            })
+            .filter(|point| seen.insert((point.name, point.labels.clone())))
+            .collect();
+        let plain = crate::common::final_batch(batch(&points, &["a", "b", "c"]).as_metrics().unwrap().clone());
+        let mut promised = plain.clone();
+        if let steadyline_component::Data::Metrics(metrics) = &mut promised.data {
+            metrics.set_distinct();
+        }
+        let yaml = if external { "external_labels: {a: ab}" } else { "max_samples_per_send: 7" };
+        let bytes = |batch: &Batch| {
+            let mut rig = Rig::new(yaml);
+            rig.shards = shards;
+            rig.blocks(batch).iter().map(|block| block.payload.bytes().clone()).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(bytes(&plain), bytes(&promised));
+    }
+
+    #[test]
     fn whatever_the_keys_are_the_series_are_legal(points in given("(le|job|__name__|a\\.b|a_b|[é.1_ ]{0,3})"), convert: bool) {
         let yaml = format!("resource_to_telemetry_conversion: {{enabled: {convert}}}\nexternal_labels: {{job: x, le_: y}}");
         let mut rig = Rig::new(&yaml);

@@ -9,7 +9,7 @@ use steadyline_http::testkit::{Backend, Reply, nobody};
 use crate::common::{Rig, final_batch, lines};
 use crate::configs::{Signer, with_signer};
 
-const FIRST: Attempt = Attempt { number: 0 };
+const FIRST: Attempt = Attempt::FIRST;
 const V2: &str = "protobuf_message: io.prometheus.write.v2.Request";
 
 fn block(rig: &mut Rig, series: usize) -> Block {
