@@ -13,6 +13,7 @@ use steadyline_config::{ByteSize, Duration as ConfigDuration};
 use crate::batch::Batch;
 use crate::check::{CheckRow, IamStatement};
 use crate::delivery::Receipt;
+use crate::own::TraceParent;
 use crate::tally::Tally;
 use crate::{Host, Permit, StartError};
 
@@ -156,6 +157,13 @@ pub struct Block {
 pub struct Attempt {
     /// Counts from 0.
     pub number: u32,
+    /// The process's own span around it, for protocols that carry it on; `None` unless own tracing is on.
+    pub trace: Option<TraceParent>,
+}
+
+impl Attempt {
+    /// The first attempt, not traced.
+    pub const FIRST: Attempt = Attempt { number: 0, trace: None };
 }
 
 /// What became of one attempt.

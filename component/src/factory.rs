@@ -13,6 +13,7 @@ use crate::connector::{Connector, SignalPair};
 use crate::exporter::Exporter;
 use crate::extension::{Authenticator, AwsEndpoint, Extension, ServerAuthenticator};
 use crate::meter::Meter;
+use crate::own::OwnMetrics;
 use crate::poller::Polling;
 use crate::processor::Processor;
 use crate::receiver::Receiver;
@@ -89,6 +90,20 @@ pub struct Spec {
     pub unsupported: &'static [(&'static str, &'static str)],
 }
 
+/// What a component does to the temporality of sums and histograms, or wants of it; for checks of the graph at load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TemporalityEffect {
+    /// It passes on what comes.
+    #[default]
+    Keeps,
+    /// What it makes of cumulative ones, or by itself, is deltas.
+    GivesDelta,
+    /// No delta comes out of it.
+    GivesCumulative,
+    /// It drops deltas, counted: its backend knows cumulative ones only.
+    NeedsCumulative,
+}
+
 /// A factory as the registry holds it.
 #[derive(Clone, Copy)]
 pub struct Factory {
@@ -96,6 +111,8 @@ pub struct Factory {
     pub spec: Spec,
     /// What it makes.
     pub kind: Kind,
+    /// What it does to temporality.
+    pub temporality: TemporalityEffect,
     /// The schema of its config, its definitions in the given generator.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Decodes a config and makes nothing: what is wrong with it, and which of it is secret, is in the diagnostics.
@@ -133,6 +150,8 @@ pub trait Component: 'static {
     type Made;
     /// What is known without making one.
     const SPEC: Spec;
+    /// What it does to the temporality of sums and histograms.
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::Keeps;
 
     /// Makes one; `None` after having reported errors to the context.
     fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Self::Made>;
@@ -184,7 +203,14 @@ impl Factory {
     }
 
     const fn new<C: Component>(kind: Kind, build: Build) -> Factory {
-        Factory { spec: C::SPEC, kind, schema: schema::<C>, decode: decode_only::<C>, build }
+        Factory {
+            spec: C::SPEC,
+            kind,
+            temporality: C::TEMPORALITY,
+            schema: schema::<C>,
+            decode: decode_only::<C>,
+            build,
+        }
     }
 }
 
@@ -204,6 +230,8 @@ pub struct CreateContext<'a> {
     pub clock: &'a Clock,
     /// For instruments; already labelled with kind and id.
     pub meter: &'a Meter,
+    /// The process's own metrics.
+    pub own_metrics: &'a Arc<dyn OwnMetrics>,
     /// Where the component's config stands.
     pub node: &'a Node,
     /// The path of `node`: `exporters.otlp/x`.

@@ -11,6 +11,7 @@
 //! | [`factory`] | name, aliases, typed config, create; the context a factory gets |
 //! | [`clock`] | time that tests control |
 //! | [`tally`], [`meter`], [`status`] | what is counted, measured and reported |
+//! | [`own`] | the process's own metrics as data, its own traces carried on |
 //! | [`testkit`] | component tests that read as tables: config, in, out |
 
 pub mod batch;
@@ -23,6 +24,7 @@ pub mod exporter;
 pub mod extension;
 pub mod factory;
 pub mod meter;
+pub mod own;
 pub mod poller;
 pub mod processor;
 pub mod receiver;
@@ -39,8 +41,9 @@ pub use connector::Connector;
 pub use delivery::{Receipt, SettleError, Settlement};
 pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, Outcome, Payload, Sender, Sink};
 pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
-pub use factory::{CreateContext, Factory, Kind, Spec, Stability};
+pub use factory::{CreateContext, Factory, Kind, Spec, Stability, TemporalityEffect};
 pub use meter::{Instrument, Meter};
+pub use own::{OwnMetrics, TraceParent};
 pub use poller::{PollError, PollOutput, Poller, Polling, Schedule, Tick};
 pub use processor::{Processor, Work};
 pub use receiver::{Output, Outputs, Receiver, SendError, Shutdown, Until};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::factory::{Build, Extensions};
-use steadyline_component::{Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
+use steadyline_component::{
+    Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, OwnMetrics, Polling, Receiver, Sink,
+};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
 use steadyline_telemetry::Signal;
 
@@ -14,6 +16,7 @@ use crate::config::{PipelinePlan, Plan};
 use crate::delivery::Branch;
 use crate::registry::Registry;
 use crate::run::{Joint, Pipeline, SinkNode, Stage};
+use crate::telemetry::{OwnData, Reading, Traces};
 
 /// What components of one process share.
 #[derive(Debug, Clone)]
@@ -26,12 +29,21 @@ pub struct Shared {
     pub books: Books,
     /// Statuses.
     pub board: Board,
+    /// All of these at a glance.
+    pub reading: Reading,
+    /// The same as data.
+    pub own: Arc<OwnData>,
+    /// Spans, if config wants them.
+    pub traces: Traces,
 }
 
 impl Shared {
     /// Fresh ones around a clock.
     pub fn new(clock: Clock) -> Shared {
-        Shared { board: Board::new(clock.clone()), clock, meter: Meter::default(), books: Books::default() }
+        let (board, meter, books) = (Board::new(clock.clone()), Meter::default(), Books::default());
+        let reading = Reading::new(clock.clone(), meter.clone(), books.clone(), board.clone());
+        let own = Arc::new(OwnData::new(reading.clone(), clock.now().unix_nanos));
+        Shared { clock, meter, books, board, reading, own, traces: Traces::default() }
     }
 }
 
@@ -207,7 +219,8 @@ impl<'a> Builder<'a> {
                         };
                         let status = shared.board.component(&name);
                         let meter = component_meter(&shared.meter, "exporter", id);
-                        let branch = Branch::new(name, (encoder, sender, delivery), account, status, &meter);
+                        let parts = (encoder, sender, delivery);
+                        let branch = Branch::new(name, parts, account, status, &meter, shared.traces.clone());
                         self.branches.insert(key, Arc::new(branch));
                     }
                     Some(Exporter::Direct(sink)) => {
@@ -312,11 +325,13 @@ impl Pool<'_> {
         let node = self.root.get(kind.section())?.get(id.as_str())?;
         let clock = self.shared.clock.clone();
         let meter = component_meter(&self.shared.meter, kind.name(), id);
+        let own_metrics: Arc<dyn OwnMetrics> = self.shared.own.clone();
         let mut context = CreateContext {
             id,
             signal,
             clock: &clock,
             meter: &meter,
+            own_metrics: &own_metrics,
             node,
             path: path_join(kind.section(), id.as_str()),
             diagnostics,

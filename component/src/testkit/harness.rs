@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::extension::Extension;
 use crate::factory::{Build, Component, CreateContext, Extensions, Factory};
 use crate::meter::Meter;
+use crate::own::OwnMetrics;
 use crate::processor::{Processor, Work};
 use crate::tally::Tally;
 
@@ -77,6 +78,7 @@ fn with_context<C: Component, T>(
             signal: Signal::Metrics,
             clock,
             meter,
+            own_metrics: &(Arc::new(TestOwnMetrics) as Arc<dyn OwnMetrics>),
             node,
             path: C::SPEC.name.to_string(),
             diagnostics: &mut diagnostics,
@@ -87,6 +89,15 @@ fn with_context<C: Component, T>(
     match made {
         Some(made) if !diagnostics.has_errors() => Ok(made),
         _ => Err(plain(&diagnostics)),
+    }
+}
+
+/// The own metrics of a test: one sum, `own_items 1`.
+struct TestOwnMetrics;
+
+impl OwnMetrics for TestOwnMetrics {
+    fn read(&self, time: u64) -> Metrics {
+        notation::metrics(&format!("counter own_items 1 @{}", time / 1_000_000_000))
     }
 }
 

@@ -2,9 +2,14 @@
 
 mod plan;
 mod service;
+mod telemetry;
+mod values;
 
 pub use plan::{PipelinePlan, Plan};
-pub use service::{
-    LogEncoding, LogLevel, LogsConfig, MetricsLevel, MetricsTelemetry, PipelineConfig, PrometheusReader, PullExporter,
-    PullReader, Reader, ServiceConfig, ServiceKeys, TelemetryConfig,
+pub use service::{PipelineConfig, ServiceConfig, ServiceKeys};
+pub use telemetry::{
+    BatchProcessor, IncludeExclude, Level, LogEncoding, LogLevel, LogSampling, LogsConfig, MetricsTelemetry,
+    OtlpCompression, OtlpProtocol, OtlpPush, ParentBased, PeriodicReader, PrometheusReader, Propagator, PullExporter,
+    PullReader, PushExporter, Ratio, Reader, Sampler, SpanProcessor, TelemetryConfig, TracesTelemetry,
 };
+pub use values::{HeaderList, Millis};

@@ -4,8 +4,12 @@ use std::time::Duration as StdDuration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use steadyline_config::{ByteSize, ComponentId, Diagnostic, Diagnostics, Duration, Node, decode, path_join};
+use steadyline_config::{
+    ByteSize, ComponentId, Diagnostic, Diagnostics, Duration, Node, Unsupported, decode, decode_with, path_join,
+};
 use steadyline_telemetry::Signal;
+
+use super::telemetry::{self, TelemetryConfig};
 
 /// The `service` section, without its pipelines.
 #[derive(Debug, Clone)]
@@ -67,119 +71,6 @@ fn yes() -> bool {
     true
 }
 
-/// How the process itself is watched.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TelemetryConfig {
-    /// The process's own logs.
-    pub logs: LogsConfig,
-    /// The process's own metrics.
-    pub metrics: MetricsTelemetry,
-}
-
-/// The process's own logs, on standard error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogsConfig {
-    /// The least important level that is written.
-    pub level: LogLevel,
-    /// How a line looks.
-    pub encoding: LogEncoding,
-}
-
-/// Levels of logs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// What one wants to know of a normal day.
-    #[default]
-    Info,
-    /// What somebody should look at.
-    Warn,
-    /// What is lost or broken.
-    Error,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogEncoding {
-    /// For people on a terminal, JSON otherwise.
-    #[default]
-    Auto,
-    /// For people.
-    Console,
-    /// One JSON object a line.
-    Json,
-}
-
-/// The process's own metrics.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsTelemetry {
-    /// `none` switches them off; the other levels are alike.
-    pub level: MetricsLevel,
-    /// Where they can be had. Default: scraped at `localhost:8888/metrics`, unless that port is taken.
-    pub readers: Option<Vec<Reader>>,
-}
-
-/// How much the process measures about itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MetricsLevel {
-    /// Nothing is served.
-    None,
-    /// As `normal`.
-    Basic,
-    /// Everything.
-    #[default]
-    Normal,
-    /// As `normal`.
-    Detailed,
-}
-
-/// One way to read the process's own metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Reader {
-    /// Scraped from outside.
-    pub pull: PullReader,
-}
-
-/// Scraped from outside.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PullReader {
-    /// In which format.
-    pub exporter: PullExporter,
-}
-
-/// The format of a pull reader.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PullExporter {
-    /// Prometheus' formats.
-    pub prometheus: PrometheusReader,
-}
-
-/// Where the process's own metrics are scraped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PrometheusReader {
-    /// The address to listen on.
-    pub host: String,
-    /// The port to listen on; 0 takes any free one and logs it.
-    pub port: u16,
-}
-
-impl Default for PrometheusReader {
-    fn default() -> Self {
-        PrometheusReader { host: "localhost".into(), port: 8888 }
-    }
-}
-
 impl ServiceConfig {
     /// Decodes the section; whatever is wrong with it is in the diagnostics, and what could be read is returned.
     pub fn decode(root: &Node, diagnostics: &mut Diagnostics) -> Option<ServiceConfig> {
@@ -204,7 +95,13 @@ impl ServiceConfig {
 
 /// Decodes what stands beside `pipelines`; the pipelines are taken out, because their keys are ids.
 fn service_keys(service: &Node, diagnostics: &mut Diagnostics) -> Option<ServiceKeys> {
-    decode(&service.without("pipelines"), "service", diagnostics)
+    let node = service.without("pipelines");
+    let keys: ServiceKeys = decode_with(&node, "service", &Unsupported(telemetry::UNSUPPORTED), diagnostics)?;
+    for problem in keys.telemetry.problems() {
+        let wrong = Diagnostic::error("invalid-value", problem.message);
+        diagnostics.push(wrong.at_node(&node, "service", &format!("telemetry.{}", problem.path)));
+    }
+    Some(keys)
 }
 
 fn pipelines(service: &Node, diagnostics: &mut Diagnostics) -> Vec<(ComponentId, Signal, PipelineConfig)> {

@@ -18,6 +18,7 @@ use super::worker;
 use crate::books::Account;
 use crate::gate::LogGate;
 use crate::run::supervise;
+use crate::telemetry::Traces;
 
 /// How long a full branch holds the source while another branch has room.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +46,7 @@ pub struct Branch {
     pub(super) retry_gate: LogGate,
     pub(super) reject_gate: LogGate,
     full_gate: LogGate,
+    pub(super) traces: Traces,
 }
 
 /// Blocks on their way into the queue. If whoever pushes them is gone, what is left is counted and its waiters told.
@@ -70,6 +72,7 @@ impl Branch {
         account: Arc<Account>,
         status: ComponentStatus,
         meter: &Meter,
+        traces: Traces,
     ) -> Branch {
         let size = delivery.queue.queue_size.as_usize() as u64;
         let queue = Queue::new(size, delivery.queue.num_consumers, Arc::clone(&account));
@@ -93,6 +96,7 @@ impl Branch {
             retry_gate: LogGate::new(Duration::from_secs(30)),
             reject_gate: LogGate::new(Duration::from_secs(30)),
             full_gate: LogGate::new(Duration::from_secs(30)),
+            traces,
             delivery,
         }
     }

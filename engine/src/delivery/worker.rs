@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use steadyline_component::delivery::SettleError;
 use steadyline_component::{Attempt, Block, Outcome, Status};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::branch::Branch;
+use crate::telemetry::Span;
 
 /// A backend that wants to be left alone for longer is asked again all the same.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -17,7 +20,16 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Works until the queue is closed and its shard empty.
 pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
     while let Some(block) = branch.queue.front(shard).await {
-        let verdict = settle(&branch, &block).await;
+        let span = branch.traces.begin("export", SpanKind::Client, || {
+            let (items, bytes) = (block.items as i64, block.payload.bytes().len() as i64);
+            let exporter = KeyValue::new("exporter", branch.account.id.clone());
+            vec![exporter, KeyValue::new("items", items), KeyValue::new("bytes", bytes)]
+        });
+        let verdict = span.run(settle(&branch, &block, &span)).await;
+        if let Verdict::Settled(Err(error)) = &verdict {
+            span.fail(&error.to_string());
+        }
+        drop(span);
         match verdict {
             Verdict::Replace(blocks) => branch.queue.replace_front(shard, blocks),
             Verdict::Settled(result) => {
@@ -37,13 +49,13 @@ enum Verdict {
     Replace(Vec<Block>),
 }
 
-async fn settle(branch: &Branch, block: &Block) -> Verdict {
+async fn settle(branch: &Branch, block: &Block, span: &Span) -> Verdict {
     let retry = &branch.delivery.retry;
     let mut backoff = Backoff::new(retry);
     let started = Instant::now();
     let budget: Duration = retry.max_elapsed_time.into();
     for number in 0.. {
-        let outcome = attempt(branch, block, number).await;
+        let outcome = attempt(branch, block, Attempt { number, trace: span.parent() }).await;
         let (reason, message, after) = match outcome {
             Outcome::Delivered { dropped, message } => return delivered(branch, block, dropped, &message),
             Outcome::Reject { reason, message } => return rejected(branch, block, &reason, &message),
@@ -66,6 +78,7 @@ async fn settle(branch: &Branch, block: &Block) -> Verdict {
             return undelivered(branch, block, "retries_exhausted", &words);
         }
         branch.retried(&reason, &message);
+        span.retried(&reason);
         let wanted = after.unwrap_or_default().min(MAX_RETRY_AFTER);
         let pause = backoff.pause().max(wanted);
         // The last attempt is made when the budget ends, however long the backend wants to be left alone.
@@ -75,11 +88,10 @@ async fn settle(branch: &Branch, block: &Block) -> Verdict {
     unreachable!("attempts are not bounded in number")
 }
 
-async fn attempt(branch: &Branch, block: &Block, number: u32) -> Outcome {
+async fn attempt(branch: &Branch, block: &Block, this: Attempt) -> Outcome {
     let timeout = branch.delivery.timeout;
     branch.attempts.add(1.0);
     branch.in_flight.add(1.0);
-    let this = Attempt { number };
     let send = branch.sender.send(block, &this);
     let outcome = if timeout.is_zero() {
         send.await

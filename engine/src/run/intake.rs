@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use steadyline_component::receiver::Intake;
 use steadyline_component::{Batch, Budget, Receipt, SendError, SettleError, Shutdown, Until, async_trait};
 use tokio::sync::watch;
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 use super::pipeline::Pipeline;
 use crate::books::Account;
 use crate::delivery::Call;
+use crate::telemetry::Traces;
 
 /// The intake of one receiver.
 pub struct SourceIntake {
@@ -23,6 +26,8 @@ pub struct SourceIntake {
     pub hard_stop: Shutdown,
     /// Knows every batch that is on its way.
     pub under_way: UnderWay,
+    /// The process's own traces.
+    pub traces: Traces,
 }
 
 /// Counts the batches that are on their way into the queues.
@@ -74,8 +79,14 @@ impl Intake for SourceIntake {
         let items = batch.items();
         self.account.tally.incoming(items);
         self.account.tally.outgoing(items);
+        let span = self.traces.begin("receive", SpanKind::Internal, || {
+            vec![KeyValue::new("receiver", self.account.id.clone()), KeyValue::new("items", items as i64)]
+        });
         let way = tokio::spawn(async move {
-            let result = push(&pipelines, batch, hard_stop).await;
+            let result = span.run(push(&pipelines, batch, hard_stop)).await;
+            if let Err(error) = &result {
+                span.fail(&error.to_string());
+            }
             drop(journey);
             result
         });

@@ -43,7 +43,8 @@ impl Graph {
             let places = receiver.feeds.iter().flat_map(|(_, places)| places);
             let pipelines = places.map(|&place| Arc::clone(&self.pipelines[place])).collect();
             let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
-            let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way: UnderWay::new() };
+            let (under_way, traces) = (UnderWay::new(), self.shared.traces.clone());
+            let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way, traces };
             let status = self.shared.board.component(&format!("receiver:{name}"));
             let meter = component_meter(&self.shared.meter, "receiver", &receiver.id);
             let output = Output::new(Arc::new(intake));

@@ -4,12 +4,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use steadyline_component::{
     Clock, ComponentStatus, Header, Instrument, Meter, Now, Output, Pass, PassEnd, PollError, PollOutput, Polling,
     Shutdown, Status, Tick,
 };
 
 use crate::gate::LogGate;
+use crate::telemetry::Traces;
 
 /// A poller on its cadence.
 pub struct PollTask {
@@ -26,6 +29,7 @@ pub struct PollTask {
     /// When the pass at hand began, on the monotonic clock.
     began: Duration,
     last_complete: Option<u64>,
+    traces: Traces,
 }
 
 struct PollMetrics {
@@ -78,7 +82,13 @@ impl PollTask {
             last_tick: 0,
             began: Duration::ZERO,
             last_complete: None,
+            traces: Traces::default(),
         }
+    }
+
+    /// With a span for each pass.
+    pub fn traced(self, traces: Traces) -> PollTask {
+        PollTask { traces, ..self }
     }
 
     /// Polls until `stop` fires; a pass that is under way then is broken off and ends as partial.
@@ -105,6 +115,16 @@ impl PollTask {
     }
 
     async fn read(&mut self, document: Option<&[u8]>, stop: &Shutdown) -> PassEnd {
+        let receiver = Arc::clone(&self.source);
+        let span = self.traces.begin("poll", SpanKind::Client, || vec![KeyValue::new("receiver", receiver)]);
+        let end = span.run(self.read_source(document, stop)).await;
+        if end == PassEnd::Partial {
+            span.fail("the pass was not complete");
+        }
+        end
+    }
+
+    async fn read_source(&mut self, document: Option<&[u8]>, stop: &Shutdown) -> PassEnd {
         let began = self.clock.now();
         self.began = began.mono;
         let timeout = self.polling.schedule.pass_timeout();

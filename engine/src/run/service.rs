@@ -18,9 +18,9 @@ use super::supervise::supervise;
 use super::{Joint, Pipeline};
 use crate::books::Account;
 use crate::build::{ExtensionNode, Graph, ReceiverNode, Shared, SourceKind, component_meter};
-use crate::config::MetricsTelemetry;
+use crate::config::TelemetryConfig;
 use crate::delivery::Branch;
-use crate::telemetry::TelemetryServer;
+use crate::telemetry::Telemetry;
 
 /// A graph that runs.
 pub struct Running {
@@ -43,7 +43,7 @@ pub struct Running {
     sources: JoinSet<()>,
     timers: JoinSet<()>,
     workers: JoinSet<()>,
-    telemetry: TelemetryServer,
+    telemetry: Telemetry,
 }
 
 /// What a stop left behind.
@@ -83,11 +83,11 @@ impl Graph {
             sources: JoinSet::new(),
             timers: JoinSet::new(),
             workers: JoinSet::new(),
-            telemetry: TelemetryServer::default(),
+            telemetry: Telemetry::default(),
             shared: self.shared,
         };
-        let metrics = &self.plan.service.telemetry.metrics;
-        match running.start_all(metrics, self.extensions, self.sinks, self.branches, receivers).await {
+        let telemetry = &self.plan.service.telemetry;
+        match running.start_all(telemetry, self.extensions, self.sinks, self.branches, receivers).await {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.stop(Duration::ZERO).await;
@@ -127,7 +127,7 @@ type Named<T> = Vec<(steadyline_config::ComponentId, T)>;
 impl Running {
     async fn start_all(
         &mut self,
-        metrics: &MetricsTelemetry,
+        telemetry: &TelemetryConfig,
         extensions: Vec<ExtensionNode>,
         sinks: Named<Arc<dyn Sink>>,
         branches: Vec<Arc<Branch>>,
@@ -146,7 +146,8 @@ impl Running {
             branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
             self.spawn_branch(branch);
         }
-        self.telemetry = TelemetryServer::start(metrics, &self.shared, &self.branches).await?;
+        self.shared.reading.running(&self.branches, &self.budget);
+        self.telemetry = Telemetry::start(telemetry, &self.shared).await?;
         self.spawn_timers();
         // Nobody takes anything in before everybody could start.
         let mut started = Vec::new();
@@ -207,7 +208,8 @@ impl Running {
                 let clock = self.shared.clock.clone();
                 // Pollers make metrics; the plan has refused pipelines of other signals.
                 let Some(output) = outputs.of(Signal::Metrics).cloned() else { return };
-                let task = PollTask::new(id.as_str(), polling, output, clock, status.clone(), &meter);
+                let task = PollTask::new(id.as_str(), polling, output, clock, status.clone(), &meter)
+                    .traced(self.shared.traces.clone());
                 self.sources.spawn(supervise(name, status, task.run(stop)));
             }
             SourceKind::Pushed(receiver) => {
@@ -231,7 +233,8 @@ impl Running {
     fn output(&self, pipelines: &[usize], account: Arc<Account>) -> Output {
         let pipelines = pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
         let (hard_stop, under_way) = (self.hard_stop.1.clone(), self.under_way.clone());
-        Output::new(Arc::new(SourceIntake { pipelines, account, budget: self.budget.clone(), hard_stop, under_way }))
+        let (budget, traces) = (self.budget.clone(), self.shared.traces.clone());
+        Output::new(Arc::new(SourceIntake { pipelines, account, budget, hard_stop, under_way, traces }))
     }
 
     /// What components get when they start.
@@ -270,13 +273,14 @@ impl Running {
         self.workers.shutdown().await;
         self.branches.iter().for_each(|branch| branch.queue.close());
         let abandoned = self.branches.iter().map(|branch| branch.abandon()).sum();
-        std::mem::take(&mut self.telemetry).stop().await;
         for sink in self.sinks.drain(..).rev() {
             within(GRACE, "an exporter", sink.shutdown()).await;
         }
         for extension in self.extensions.drain(..).rev() {
             within(GRACE, "an extension", extension.shutdown()).await;
         }
+        // Last, so that it tells how everything ended.
+        std::mem::take(&mut self.telemetry).stop().await;
         self.report(abandoned)
     }
 

@@ -1,7 +1,6 @@
 //! The process's own metrics for a scraper, at `/metrics`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -9,66 +8,26 @@ use steadyline_component::StartError;
 use steadyline_http::{Server, ServerOptions, Serving};
 use steadyline_prometheus::exposition::negotiate;
 
-use super::reading::read;
-use crate::build::Shared;
-use crate::config::{MetricsLevel, MetricsTelemetry, PrometheusReader};
-use crate::delivery::Branch;
+use super::exposition;
+use super::sdk::Collector;
+use crate::config::PrometheusReader;
 
-/// The listeners of the process's own metrics.
-#[derive(Debug, Default)]
-pub struct TelemetryServer(Vec<Serving>);
-
-impl TelemetryServer {
-    /// Listens where config says.
-    ///
-    /// # Errors
-    /// An address that config names cannot be listened on. The default address is left alone if it is taken:
-    /// two processes on one machine are no mistake.
-    pub async fn start(
-        config: &MetricsTelemetry,
-        shared: &Shared,
-        branches: &[Arc<Branch>],
-    ) -> Result<TelemetryServer, StartError> {
-        let mut serving = TelemetryServer::default();
-        if config.level == MetricsLevel::None {
-            return Ok(serving);
-        }
-        match &config.readers {
-            Some(readers) => {
-                for reader in readers {
-                    serving.0.push(listen(&reader.pull.exporter.prometheus, shared, branches).await?);
-                }
-            }
-            None => match listen(&PrometheusReader::default(), shared, branches).await {
-                Ok(server) => serving.0.push(server),
-                Err(error) => tracing::warn!("own metrics are not served: {error}"),
-            },
-        }
-        for server in &serving.0 {
-            tracing::info!(address = %server.address(), "own metrics are served at /metrics");
-        }
-        Ok(serving)
-    }
-
-    /// Closes the listeners.
-    pub async fn stop(self) {
-        for server in self.0 {
-            server.stop(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-async fn listen(reader: &PrometheusReader, shared: &Shared, branches: &[Arc<Branch>]) -> Result<Serving, StartError> {
-    let server = Server::bind(ServerOptions::new(format!("{}:{}", reader.host, reader.port))).await?;
-    let shared = shared.clone();
-    let branches: Arc<[Arc<Branch>]> = branches.into();
-    Ok(server.serve(move |request| {
-        let response = answer(&request, &shared, &branches);
+/// Listens where config says.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub(super) async fn listen(config: &PrometheusReader, collector: &Arc<Collector>) -> Result<Serving, StartError> {
+    let server = Server::bind(ServerOptions::new(format!("{}:{}", config.host, config.port))).await?;
+    let (config, collector) = (config.clone(), Arc::clone(collector));
+    let serving = server.serve(move |request| {
+        let response = answer(&request, &config, &collector);
         async move { response }
-    }))
+    });
+    tracing::info!(address = %serving.address(), "own metrics are served at /metrics");
+    Ok(serving)
 }
 
-fn answer(request: &Request<Bytes>, shared: &Shared, branches: &[Arc<Branch>]) -> Response<Bytes> {
+fn answer(request: &Request<Bytes>, config: &PrometheusReader, collector: &Collector) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     if request.uri().path() != "/metrics" {
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -77,8 +36,12 @@ fn answer(request: &Request<Bytes>, shared: &Shared, branches: &[Arc<Branch>]) -
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = negotiate(accept);
+    let Ok(collected) = collector.collect() else {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    };
     let mut body = Vec::new();
-    read(shared, branches).write(&mut body, format);
+    exposition::write(&collected, config, format, &mut body);
     let content_type = header::HeaderValue::from_static(format.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     *response.body_mut() = body.into();

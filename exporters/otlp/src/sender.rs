@@ -9,7 +9,9 @@ use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError};
+use steadyline_component::{
+    Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError, TraceParent,
+};
 use steadyline_http::error::find;
 use steadyline_http::{TransportError, TransportErrorKind, is_refusal, peer_of};
 use steadyline_otlp::{Encoding, RequestFormat, answer, grpc};
@@ -67,8 +69,8 @@ impl GrpcSender {
         GrpcSender { channel, peer, url, format, headers, timeout, auth, fixed }
     }
 
-    async fn call(&self, payload: &Payload, items: u64) -> Outcome {
-        let exchange = self.exchange(payload);
+    async fn call(&self, payload: &Payload, items: u64, trace: Option<TraceParent>) -> Outcome {
+        let exchange = self.exchange(payload, trace);
         let answer = match self.timeout.is_zero() {
             true => exchange.await,
             false => tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_| Err(self.too_late())),
@@ -76,19 +78,19 @@ impl GrpcSender {
         answer.map_or_else(Outcome::from, |answer| outcome(answer, items))
     }
 
-    async fn exchange(&self, payload: &Payload) -> Result<Answer, TransportError> {
-        let head = self.head(payload).await?;
+    async fn exchange(&self, payload: &Payload, trace: Option<TraceParent>) -> Result<Answer, TransportError> {
+        let head = self.head(payload, trace).await?;
         let sent = head.headers.clone();
         let answer = self.once(head, payload).await?;
         if self.auth.is_none() || !is_refusal(&answer.head) {
             return Ok(answer);
         }
         // The authenticator has seen the refusal; if it now says something else, that is worth one more try.
-        let head = self.head(payload).await?;
+        let head = self.head(payload, trace).await?;
         if head.headers == sent { Ok(answer) } else { self.once(head, payload).await }
     }
 
-    async fn head(&self, payload: &Payload) -> Result<request::Parts, TransportError> {
+    async fn head(&self, payload: &Payload, trace: Option<TraceParent>) -> Result<request::Parts, TransportError> {
         let (mut head, ()) = Request::new(()).into_parts();
         (head.method, head.version, head.uri) = (Method::POST, Version::HTTP_2, self.url.clone());
         head.headers = self.headers.clone();
@@ -97,6 +99,9 @@ impl GrpcSender {
         }
         for (name, value) in &self.fixed {
             head.headers.insert(name, value.clone());
+        }
+        if let Some(value) = trace.and_then(|parent| HeaderValue::try_from(parent.to_string()).ok()) {
+            head.headers.insert("traceparent", value);
         }
         Ok(head)
     }
@@ -143,8 +148,8 @@ impl Sender for GrpcSender {
         self.channel.start().map_err(StartError::new)
     }
 
-    async fn send(&self, block: &Block, _: &Attempt) -> Outcome {
-        self.call(&block.payload, block.items).await
+    async fn send(&self, block: &Block, attempt: &Attempt) -> Outcome {
+        self.call(&block.payload, block.items, attempt.trace).await
     }
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
@@ -153,7 +158,7 @@ impl Sender for GrpcSender {
 
     async fn check(&self) -> Vec<CheckRow> {
         let outcome = match self.empty() {
-            Ok(payload) => self.call(&payload, 0).await,
+            Ok(payload) => self.call(&payload, 0, None).await,
             Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
         };
         vec![answer::check_row(&format!("send an empty request to {}", self.peer), outcome)]

@@ -28,7 +28,7 @@ const POINTS: &str = r#"
     steps{account="a"} 5 @10
     steps{account="b"} stale @10
 "#;
-const ATTEMPT: Attempt = Attempt { number: 0 };
+const ATTEMPT: Attempt = Attempt::FIRST;
 
 struct Made {
     block: Block,

@@ -111,7 +111,7 @@ async fn tonic_reads_what_we_write_and_its_limit_halves_it() {
 
     let mut split = 0;
     while let Some(block) = blocks.pop() {
-        match sender.send(&block, &Attempt { number: 0 }).await {
+        match sender.send(&block, &Attempt::FIRST).await {
             Outcome::TooLarge { .. } => {
                 let (first, second) = sender.split(&block).unwrap();
                 blocks.extend([second, first]);

@@ -1,11 +1,14 @@
 //! One attempt: the block's bytes as the body of a POST.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Uri};
-use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError};
+use steadyline_component::{
+    Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError, TraceParent,
+};
 use steadyline_http::Client;
 use steadyline_otlp::answer::http_outcome;
 use steadyline_otlp::{Encoding, RequestFormat};
@@ -38,8 +41,12 @@ impl HttpSender {
         HttpSender { client, url, format, auth, fixed }
     }
 
-    async fn post(&self, payload: &Payload, items: u64) -> Outcome {
-        match self.client.post(&self.url, &self.fixed, payload, self.auth.as_deref()).await {
+    async fn post(&self, payload: &Payload, items: u64, trace: Option<TraceParent>) -> Outcome {
+        let mut fixed = Cow::Borrowed(&self.fixed);
+        if let Some(value) = trace.and_then(|parent| HeaderValue::try_from(parent.to_string()).ok()) {
+            fixed.to_mut().insert("traceparent", value);
+        }
+        match self.client.post(&self.url, &fixed, payload, self.auth.as_deref()).await {
             Ok(answer) => http_outcome(&answer, items),
             Err(error) => error.into(),
         }
@@ -58,8 +65,8 @@ impl Sender for HttpSender {
         self.client.start(&self.url).map_err(StartError::new)
     }
 
-    async fn send(&self, block: &Block, _: &Attempt) -> Outcome {
-        self.post(&block.payload, block.items).await
+    async fn send(&self, block: &Block, attempt: &Attempt) -> Outcome {
+        self.post(&block.payload, block.items, attempt.trace).await
     }
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
@@ -68,7 +75,7 @@ impl Sender for HttpSender {
 
     async fn check(&self) -> Vec<CheckRow> {
         let outcome = match self.empty() {
-            Ok(payload) => self.post(&payload, 0).await,
+            Ok(payload) => self.post(&payload, 0, None).await,
             Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
         };
         vec![steadyline_otlp::answer::check_row(&format!("send an empty request to {}", self.url), outcome)]

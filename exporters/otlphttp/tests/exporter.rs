@@ -43,7 +43,7 @@ fn make(yaml: &str, extensions: &mut TestExtensions) -> Result<Made, String> {
 
 async fn send(yaml: &str) -> Outcome {
     let made = make(yaml, &mut TestExtensions::default()).unwrap();
-    made.sender.send(&made.block, &Attempt { number: 0 }).await
+    made.sender.send(&made.block, &Attempt::FIRST).await
 }
 
 fn opened(request: &Recorded) -> Vec<u8> {
@@ -135,7 +135,7 @@ async fn a_request_that_is_too_large_is_halved() {
     let backend = Backend::start(|_, number| Reply::status(if number == 0 { 413 } else { 200 }, "")).await;
     let yaml = format!("endpoint: {}\ncompression: zstd", backend.url());
     let Made { block, sender } = make(&yaml, &mut TestExtensions::default()).unwrap();
-    let attempt = Attempt { number: 0 };
+    let attempt = Attempt::FIRST;
     assert!(matches!(sender.send(&block, &attempt).await, Outcome::TooLarge { .. }));
     let (first, second) = sender.split(&block).unwrap();
     for half in [&first, &second] {
@@ -245,7 +245,7 @@ async fn a_refusal_is_answered_once_by_new_credentials() {
             .await;
     let yaml = format!("endpoint: {}\nauth: {{authenticator: renewing}}", backend.url());
     let Made { block, sender } = make(&yaml, &mut with_renewing()).unwrap();
-    assert_eq!(sender.send(&block, &Attempt { number: 0 }).await, Outcome::DELIVERED);
+    assert_eq!(sender.send(&block, &Attempt::FIRST).await, Outcome::DELIVERED);
     let words: Vec<String> = backend.requests().iter().map(|r| r.header("authorization").to_string()).collect();
     assert_eq!(words, ["0", "1"]);
     assert!(backend.requests().iter().all(|request| request.header("content-type") == "application/x-protobuf"));
@@ -253,7 +253,7 @@ async fn a_refusal_is_answered_once_by_new_credentials() {
     let stubborn = Backend::start(|_, _| Reply::status(403, "never")).await;
     let yaml = format!("endpoint: {}\nauth: {{authenticator: renewing}}", stubborn.url());
     let Made { block, sender } = make(&yaml, &mut with_renewing()).unwrap();
-    assert!(matches!(sender.send(&block, &Attempt { number: 0 }).await, Outcome::Reject { .. }));
+    assert!(matches!(sender.send(&block, &Attempt::FIRST).await, Outcome::Reject { .. }));
     assert_eq!(stubborn.requests().len(), 2);
 }
 
