@@ -49,7 +49,25 @@ pub fn create_with<C: Component>(
     clock: &Clock,
     meter: &Meter,
 ) -> Result<C::Made, String> {
-    with_context::<C, _>(yaml, extensions, clock, meter, |context| {
+    create_in::<C>(Signal::Metrics, yaml, extensions, clock, meter)
+}
+
+/// Like [`create`], for a pipeline of the given signal.
+///
+/// # Errors
+/// The rendered diagnostics, if there is an error among them.
+pub fn create_for<C: Component>(signal: Signal, yaml: &str) -> Result<C::Made, String> {
+    create_in::<C>(signal, yaml, &mut TestExtensions::default(), &Clock::manual(0), &Meter::default())
+}
+
+fn create_in<C: Component>(
+    signal: Signal,
+    yaml: &str,
+    extensions: &mut TestExtensions,
+    clock: &Clock,
+    meter: &Meter,
+) -> Result<C::Made, String> {
+    with_context::<C, _>(signal, yaml, extensions, clock, meter, |context| {
         let config = steadyline_config::decode_with(
             context.node,
             &context.path,
@@ -61,6 +79,7 @@ pub fn create_with<C: Component>(
 }
 
 fn with_context<C: Component, T>(
+    signal: Signal,
     yaml: &str,
     extensions: &mut TestExtensions,
     clock: &Clock,
@@ -75,7 +94,7 @@ fn with_context<C: Component, T>(
         let node = tree.root.get(C::SPEC.name).expect("the root has the component");
         let mut context = CreateContext {
             id: &id,
-            signal: Signal::Metrics,
+            signal,
             clock,
             meter,
             own_metrics: &(Arc::new(TestOwnMetrics) as Arc<dyn OwnMetrics>),
@@ -144,8 +163,16 @@ impl ProcessorHarness {
     /// # Panics
     /// If the config has an error.
     pub fn new<C: Component<Made = Box<dyn Processor>>>(yaml: &str) -> Self {
+        ProcessorHarness::for_signal::<C>(Signal::Metrics, yaml)
+    }
+
+    /// Like [`ProcessorHarness::new`], for a pipeline of the given signal.
+    ///
+    /// # Panics
+    /// If the config has an error.
+    pub fn for_signal<C: Component<Made = Box<dyn Processor>>>(signal: Signal, yaml: &str) -> Self {
         let clock = Clock::manual(START * 1_000_000_000);
-        let processor = create_with::<C>(yaml, &mut TestExtensions::default(), &clock, &Meter::default())
+        let processor = create_in::<C>(signal, yaml, &mut TestExtensions::default(), &clock, &Meter::default())
             .unwrap_or_else(|text| panic!("{text}"));
         ProcessorHarness {
             processor,

@@ -5,6 +5,6 @@ mod harness;
 mod intake;
 mod notation;
 
-pub use harness::{ProcessorHarness, TestExtensions, build_matches_kind, create, create_with};
+pub use harness::{ProcessorHarness, TestExtensions, build_matches_kind, create, create_for, create_with};
 pub use intake::TestIntake;
 pub use notation::{metrics, render};
