@@ -9,6 +9,7 @@
 //! | [`shape`] | ordered lists of attribute keys, held once per batch |
 //! | [`metrics`] | the metric batch: decode, encode, build, edit, look inside |
 //! | [`fingerprint`] | what tells series apart, for whoever keeps state about them |
+//! | [`streams`] | bounded state by fingerprint, forgotten when silent |
 //! | [`opaque`] | traces and logs, carried as bytes and counted |
 //! | [`limits`] | what a sender may ask of the decoder |
 
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod opaque;
 pub mod shape;
 pub mod slot;
+pub mod streams;
 pub mod text;
 pub mod wire;
 
@@ -27,6 +29,7 @@ pub use metrics::{Metric, MetricKind, Metrics, MetricsBuilder, NumberKind, Point
 pub use opaque::Opaque;
 pub use shape::{ShapeId, ShapeTable};
 pub use slot::{Slot, Value, ValueKind};
+pub use streams::Streams;
 
 /// The OTLP data point flag "no recorded value": the series has no value now.
 /// Source: opentelemetry-proto, `DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`.

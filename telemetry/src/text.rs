@@ -4,6 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::metrics::view::{fields, pair, read_any};
+use crate::metrics::{Attributes, Metric, Metrics};
 use crate::slot::Value;
 use crate::wire::FieldData;
 
@@ -29,6 +30,26 @@ pub fn put_text(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) {
             }
         }
     }
+}
+
+/// A series as people write it, for messages: `name{key="value"}`, cut at about 500 bytes.
+pub fn series(metrics: &Metrics, metric: &Metric, attributes: Attributes) -> String {
+    let mut text = metrics.text(metric.name).to_owned();
+    for (at, (key, value)) in metrics.pairs(attributes).enumerate() {
+        if text.len() > 500 {
+            text.push_str(", ...");
+            break;
+        }
+        let mut shown = Vec::new();
+        put_text(&mut shown, value, |out, double| out.extend_from_slice(double.to_string().as_bytes()));
+        let shown: String = String::from_utf8_lossy(&shown).chars().take(100).collect();
+        text.push_str(if at == 0 { "{" } else { "," });
+        text.push_str(&format!("{key}={shown:?}"));
+    }
+    if metrics.keys(attributes.shape).is_empty() {
+        return text;
+    }
+    text + "}"
 }
 
 /// `None` for numbers that are none.

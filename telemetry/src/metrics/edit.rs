@@ -85,12 +85,17 @@ impl Editor<'_> {
     /// Keeps only the points for which `keep` says so (given the metric's row and the point), closing the gaps;
     /// metrics stay, also those without a point left.
     pub fn retain_points(&mut self, mut keep: impl FnMut(usize, &super::Point) -> bool) {
+        self.retain_rows(|metric, _, point| keep(metric, point));
+    }
+
+    /// The same, given the point's row too.
+    pub(super) fn retain_rows(&mut self, mut keep: impl FnMut(usize, usize, &super::Point) -> bool) {
         let Tables { metrics, points, .. } = &mut *self.tables;
         let mut to = 0usize;
         for (row, metric) in metrics.iter_mut().enumerate() {
             let start = to;
             for from in metric.points.start as usize..metric.points.end as usize {
-                if keep(row, &points[from]) {
+                if keep(row, from, &points[from]) {
                     points[to] = points[from];
                     to += 1;
                 }
@@ -98,6 +103,32 @@ impl Editor<'_> {
             metric.points = start as u32..to as u32;
         }
         points.truncate(to);
+    }
+
+    /// Leaves out metrics without points, then scopes without metrics, then resources without scopes: a request then
+    /// carries nothing that says nothing.
+    pub fn drop_empty(&mut self) {
+        let Tables { resources, scopes, metrics, .. } = &mut *self.tables;
+        let (all_scopes, all_metrics) = (std::mem::take(scopes), std::mem::take(metrics));
+        let mut left = Vec::with_capacity(resources.len());
+        for mut resource in std::mem::take(resources) {
+            let first_scope = scopes.len() as u32;
+            for scope in &all_scopes[resource.scopes.start as usize..resource.scopes.end as usize] {
+                let (row, first_metric) = (scopes.len() as u32, metrics.len() as u32);
+                let of_scope = &all_metrics[scope.metrics.start as usize..scope.metrics.end as usize];
+                let full = of_scope.iter().filter(|metric| !metric.points.is_empty());
+                metrics.extend(full.map(|metric| super::Metric { scope: row, ..metric.clone() }));
+                if metrics.len() as u32 > first_metric {
+                    let (resource, metrics) = (left.len() as u32, first_metric..metrics.len() as u32);
+                    scopes.push(super::Scope { resource, metrics, ..scope.clone() });
+                }
+            }
+            if scopes.len() as u32 > first_scope {
+                resource.scopes = first_scope..scopes.len() as u32;
+                left.push(resource);
+            }
+        }
+        *resources = left;
     }
 }
 

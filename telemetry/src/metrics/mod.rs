@@ -8,6 +8,7 @@ mod encode;
 mod exponential;
 mod histogram;
 mod join;
+mod patch;
 mod split;
 pub(crate) mod view;
 
@@ -24,6 +25,7 @@ pub use edit::Editor;
 pub use encode::encode_body_without_attributes;
 pub use exponential::ExponentialHistogram;
 pub use histogram::{CannotAdd, Histogram, Totals};
+pub use patch::Patch;
 pub use view::{Buckets, Exemplar, ExponentialHistogramView, HistogramView, SummaryView, exemplars};
 
 /// Metrics in flight. Cheap to clone.
