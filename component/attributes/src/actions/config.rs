@@ -97,7 +97,7 @@ impl Actions {
         let kind = config.action;
         let by_pattern = matches!(kind, Delete | Hash);
         config.check_unused(path, problems);
-        if config.key.is_empty() && !(by_pattern && !config.pattern.is_empty()) {
+        if config.key.is_empty() && (config.pattern.is_empty() || !by_pattern) {
             let or = if by_pattern { " or a `pattern`" } else { "" };
             problems.error(path, format!("`{}` needs a `key`{or}", kind.name()));
         }
