@@ -7,12 +7,27 @@ use steadyline_config::ComponentId;
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     factories: Vec<Factory>,
+    elsewhere: &'static [Elsewhere],
 }
+
+/// Types that other collectors have and this one has not: (kind, types, what to do instead).
+pub type Elsewhere = (Kind, &'static [&'static str], &'static str);
 
 impl Registry {
     /// A registry of these factories.
     pub fn new(factories: impl IntoIterator<Item = Factory>) -> Registry {
-        Registry { factories: factories.into_iter().collect() }
+        Registry { factories: factories.into_iter().collect(), elsewhere: &[] }
+    }
+
+    /// Adds what to say of types that are known from elsewhere.
+    pub fn with_elsewhere(self, elsewhere: &'static [Elsewhere]) -> Registry {
+        Registry { elsewhere, ..self }
+    }
+
+    /// What to do instead of a component of this type, which is known from elsewhere.
+    pub fn instead_of(&self, kind: Kind, type_name: &str) -> Option<&'static str> {
+        let known = self.elsewhere.iter().find(|(of, types, _)| *of == kind && types.contains(&type_name));
+        known.map(|(_, _, advice)| *advice)
     }
 
     /// All factories, in the order of the list.

@@ -108,3 +108,36 @@ fn connectors_must_join_and_must_not_form_a_cycle() {
          3 unused-component connectors.join/b: connector `join/b` is used by no pipeline and will not run"
     );
 }
+
+#[test]
+fn deltas_on_their_way_to_a_backend_that_drops_them_are_told_at_load() {
+    let check = |pipelines: &str| {
+        findings(&format!(
+            "receivers: {{source: }}\nprocessors: {{to_delta: , to_cumulative: }}\nconnectors: {{join: }}\n\
+             exporters: {{backend: , wants_cumulative: , broken: }}\nservice:\n  pipelines:\n{pipelines}"
+        ))
+    };
+    let warned = |pipelines: &str| check(pipelines).contains("delta-to-cumulative");
+    let said =
+        check("    metrics: {receivers: [source], processors: [to_delta], exporters: [backend, wants_cumulative]}\n");
+    assert!(
+        said.contains(
+            "7 delta-to-cumulative service.pipelines.metrics.exporters[1]: `to_delta` gives delta sums and histograms, and \
+             `wants_cumulative` cannot send them: each would be dropped and counted"
+        ),
+        "{said}"
+    );
+    for (processors, expected) in
+        [("", false), ("to_delta", true), ("to_delta, to_cumulative", false), ("to_cumulative, to_delta", true)]
+    {
+        let line = format!(
+            "    metrics: {{receivers: [source], processors: [{processors}], exporters: [wants_cumulative]}}\n"
+        );
+        assert_eq!(warned(&line), expected, "{processors}");
+    }
+    // Through a connector that keeps what it is given, once around the corner and once mended there.
+    let first = "    metrics/1: {receivers: [source], processors: [to_delta], exporters: [join]}\n";
+    assert!(warned(&format!("{first}    metrics/2: {{receivers: [join], exporters: [wants_cumulative]}}\n")));
+    let mended = "    metrics/2: {receivers: [join], processors: [to_cumulative], exporters: [wants_cumulative]}\n";
+    assert!(!warned(&format!("{first}{mended}")));
+}

@@ -69,7 +69,8 @@ impl<'a> Deltas<'a> {
         let own = pipeline.receivers.iter().find(|id| gives(Kind::Receiver, id));
         own.or_else(|| pipeline.from_connectors.iter().find(|id| gives(Kind::Connector, id))).or_else(|| {
             let feeds = |from: &&PipelinePlan| {
-                from.signal == Signal::Metrics && from.to_connectors.iter().any(|id| pipeline.from_connectors.contains(id))
+                from.signal == Signal::Metrics
+                    && from.to_connectors.iter().any(|id| pipeline.from_connectors.contains(id))
             };
             self.pipelines.iter().filter(feeds).find_map(|from| self.leaving(from, seen))
         })

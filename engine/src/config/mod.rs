@@ -1,5 +1,6 @@
 //! The parts of a config that belong to the engine: `service`, and what the component sections may hold.
 
+mod mismatch;
 mod plan;
 mod service;
 mod telemetry;

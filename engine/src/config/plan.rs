@@ -7,6 +7,7 @@ use steadyline_component::factory::Build;
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, Origin, path_index, path_join};
 use steadyline_telemetry::Signal;
 
+use super::mismatch;
 use super::service::{PipelineConfig, ServiceConfig};
 use crate::registry::Registry;
 
@@ -65,6 +66,7 @@ impl Plan {
         checker.cycles(&pipelines, diagnostics);
         checker.unused(&service, diagnostics);
         checker.double_writers(&pipelines, diagnostics);
+        mismatch::deltas(root, &pipelines, registry, diagnostics);
         Some(Plan { service, pipelines })
     }
 }
@@ -94,6 +96,12 @@ fn check_section(root: &Node, kind: Kind, registry: &Registry, diagnostics: &mut
         match entry.key.text.parse::<ComponentId>() {
             Err(error) => {
                 diagnostics.push(Diagnostic::error("invalid-value", error.to_string()).at(path, &entry.key.place));
+            }
+            Ok(id) if registry.of_id(kind, &id).is_none() && registry.instead_of(kind, id.type_name()).is_some() => {
+                let advice = registry.instead_of(kind, id.type_name()).unwrap_or_default();
+                let message = format!("the {} `{}` of the Collector is not supported", kind.name(), id.type_name());
+                diagnostics
+                    .push(Diagnostic::error("unknown-type", message).with_help(advice).at(path, &entry.key.place));
             }
             Ok(id) if registry.of_id(kind, &id).is_none() => {
                 let names: Vec<&str> = registry.of(kind).map(|f| f.spec.name).collect();

@@ -242,6 +242,11 @@ impl Running {
         Host { clock: self.shared.clock.clone(), board: self.shared.board.clone(), shutdown: self.stop.1.clone() }
     }
 
+    /// What shows and sends the process's own telemetry.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     /// How all components fare.
     pub fn board(&self) -> &Board {
         &self.shared.board

@@ -23,6 +23,7 @@ mod sdk;
 mod serve;
 pub mod traces;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,11 @@ impl Telemetry {
             }
         }
         Ok(())
+    }
+
+    /// Where own metrics can be scraped.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.serving.iter().map(Serving::address).collect()
     }
 
     /// Sends what is left, for a bounded time, and closes the listeners.

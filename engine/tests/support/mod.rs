@@ -280,12 +280,53 @@ impl Connector for Join {
     }
 }
 
+/// Made like `halves` or `backend`, but with something to say of deltas.
+pub struct ToDelta;
+pub struct ToCumulative;
+pub struct WantsCumulative;
+
+impl Component for ToDelta {
+    type Config = NameConfig;
+    type Made = Box<dyn Processor>;
+    const SPEC: Spec = spec("to_delta");
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::GivesDelta;
+
+    fn create(config: NameConfig, context: &mut CreateContext<'_>) -> Option<Self::Made> {
+        HalvesFactory::create(config, context)
+    }
+}
+
+impl Component for ToCumulative {
+    type Config = NameConfig;
+    type Made = Box<dyn Processor>;
+    const SPEC: Spec = spec("to_cumulative");
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::GivesCumulative;
+
+    fn create(config: NameConfig, context: &mut CreateContext<'_>) -> Option<Self::Made> {
+        HalvesFactory::create(config, context)
+    }
+}
+
+impl Component for WantsCumulative {
+    type Config = NameConfig;
+    type Made = Exporter;
+    const SPEC: Spec = spec("wants_cumulative");
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::NeedsCumulative;
+
+    fn create(config: NameConfig, context: &mut CreateContext<'_>) -> Option<Exporter> {
+        BackendFactory::create(config, context)
+    }
+}
+
 pub fn registry() -> Registry {
     Registry::new([
         Factory::receiver::<SourceFactory>(),
         Factory::poller::<PollFactory>(),
         Factory::processor::<HalvesFactory>(),
+        Factory::processor::<ToDelta>(),
+        Factory::processor::<ToCumulative>(),
         Factory::exporter::<BackendFactory>(),
+        Factory::exporter::<WantsCumulative>(),
         Factory::exporter::<WitnessFactory>(),
         Factory::connector::<JoinFactory>(&[(Signal::Metrics, Signal::Metrics)]),
     ])
