@@ -115,6 +115,9 @@ pub enum Fault {
     /// Bytes that are no protobuf message.
     #[error("malformed protobuf")]
     Protobuf,
+    /// A protobuf metric whose value is of another type than its family, or that has none.
+    #[error("a metric of the family `{0}` has no value of its type")]
+    OtherType(String),
     /// A native histogram that contradicts itself.
     #[error("the native histogram `{name}` is not consistent: {why}")]
     Native {

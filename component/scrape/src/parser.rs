@@ -14,7 +14,7 @@ pub fn parse(body: &[u8], format: Format) -> Parser<'_> {
     let inner = match format {
         Format::Text => Inner::Text(Lines::new(body, false)),
         Format::OpenMetrics => Inner::Text(Lines::new(body, true)),
-        Format::Protobuf => Inner::Protobuf(Families::new(body)),
+        Format::Protobuf => Inner::Protobuf(Box::new(Families::new(body))),
     };
     Parser { inner }
 }
@@ -52,7 +52,7 @@ pub struct Parser<'b> {
 #[derive(Debug)]
 enum Inner<'b> {
     Text(Lines<'b>),
-    Protobuf(Families<'b>),
+    Protobuf(Box<Families<'b>>),
 }
 
 impl Parser<'_> {

@@ -211,7 +211,7 @@ impl<'b> Lines<'b> {
             [] if self.open => return Err(Fault::CommentText(keyword)),
             [] => text,
             [b' ', text @ ..] if self.open => text,
-            [byte, ..] if !self.open && is_blank(*byte) => text.trim_ascii_start(),
+            [byte, ..] if !self.open && is_blank(*byte) => &text[blanks(text)..],
             _ => return Err(bad_name()),
         };
         self.text.clear();
@@ -237,7 +237,7 @@ impl<'b> Lines<'b> {
     }
 
     fn kind(&self, text: &[u8]) -> Option<MetricKind> {
-        Some(match if self.open { text } else { text.trim_ascii_end() } {
+        Some(match if self.open { text } else { without_blanks_behind(text) } {
             b"counter" => MetricKind::Counter,
             b"gauge" => MetricKind::Gauge,
             b"histogram" => MetricKind::Histogram,
@@ -262,13 +262,15 @@ fn read_text_tail<'b>(series: &'b [u8], tail: &'b [u8]) -> Result<Line<'b>, Faul
         return Err(Fault::NoValue(shown(series)));
     }
     let value = value(text).ok_or_else(|| Fault::Value(shown(text)))?;
-    let tail = &tail[blanks(tail)..];
-    let len = tail.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
-    let timestamp = match &tail[..len] {
+    let timestamp = match without_blanks_behind(&tail[blanks(tail)..]) {
         [] => None,
         text => Some(millis(text).ok_or_else(|| Fault::Timestamp(shown(text)))?),
     };
     Ok(Line::Sample(Sample { series, value, timestamp, created: None, exemplar: None }))
+}
+
+fn without_blanks_behind(text: &[u8]) -> &[u8] {
+    &text[..text.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1)]
 }
 
 /// What follows one space, up to the next; and the rest.

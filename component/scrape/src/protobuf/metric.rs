@@ -41,7 +41,7 @@ pub(super) struct Item<'b> {
 
 impl<'b> Metric<'b> {
     /// Becomes what `message` says, for a family of type `kind`.
-    pub(super) fn read(&mut self, mut message: Reader<'b>, kind: MetricKind) -> Result<(), Fault> {
+    pub(super) fn read(&mut self, mut message: Reader<'b>, family: &str, kind: MetricKind) -> Result<(), Fault> {
         self.reset();
         let mut content = None;
         while let Some(field) = message.field()? {
@@ -55,7 +55,7 @@ impl<'b> Metric<'b> {
                 _ => {}
             }
         }
-        let content = content.ok_or_else(|| Fault::NoValue(shown(&self.labels)))?;
+        let content = content.ok_or_else(|| Fault::OtherType(shown(family.as_bytes())))?;
         self.content = content.rest();
         match kind {
             MetricKind::Summary => self.read_summary(content),

@@ -196,7 +196,7 @@ impl<'b> Families<'b> {
             if let (4, FieldData::Len(message)) = (field.number, field.data) {
                 self.start = field.at;
                 self.family = Some(Family { rest, ..family });
-                self.metric.read(message, family.kind)?;
+                self.metric.read(message, family.name, family.kind)?;
                 self.step = match family.kind {
                     MetricKind::Summary => Step::Count,
                     MetricKind::Histogram | MetricKind::GaugeHistogram => {
@@ -267,6 +267,7 @@ impl<'b> Family<'b> {
                 (2, FieldData::Len(text)) => family.help = utf8(text.rest())?,
                 (3, FieldData::Varint(number)) => family.kind = kind(number)?,
                 (5, FieldData::Len(text)) => family.unit = utf8(text.rest())?,
+                (4, FieldData::Len(_)) => {}
                 (1..=5, _) => return Err(Fault::Protobuf),
                 _ => {}
             }

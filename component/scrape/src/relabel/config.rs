@@ -119,6 +119,9 @@ fn of_any_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Action, D::
 impl RelabelConfig {
     pub(super) fn compile(&self) -> Result<Rule, Vec<(&'static str, String)>> {
         let mut errors = self.stray_keys();
+        if self.source_labels.iter().any(String::is_empty) {
+            errors.push(("source_labels", "the name of a label is not empty".into()));
+        }
         let action = self.action.as_str();
         if self.action.needs_target() && self.target_label.is_empty() {
             errors.push(("target_label", format!("the action `{action}` needs a target label")));

@@ -63,6 +63,12 @@ fn escape<'p>(rest: &'p str, in_class: bool, out: &mut String) -> &'p str {
         }
         // Any other sign stands for itself, also `<`, which would be the start of a word.
         c if c.is_ascii_punctuation() => out.push_str(&literal(c)),
+        'p' | 'P' | 'x' if behind.starts_with('{') => {
+            // The braces are part of the escape.
+            let len = behind.find('}').map_or(behind.len(), |end| end + 1);
+            out.extend(["\\", &rest[..1 + len]]);
+            return &behind[len..];
+        }
         c => {
             out.push('\\');
             out.push(c);
@@ -137,4 +143,117 @@ fn is_repetition(rest: &str) -> bool {
     let (from, to) = counts.split_once(',').unwrap_or((counts, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     !from.is_empty() && digits(from) && digits(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_match_covers_the_whole_text() {
+        let rows = [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a|ab", "ab", true),
+            ("(.*)", "", true),
+            ("(.*)", "line\nline", true),
+            (".+", "\n", true),
+            ("^a$", "a", true),
+            ("a$", "a\n", false),
+            ("(?-s:.)", "\n", false),
+            ("(?i)ab", "AB", true),
+            ("", "", true),
+            ("", "a", false),
+        ];
+        check(&rows);
+    }
+
+    #[test]
+    fn classes_of_letters_are_ascii() {
+        check(&[
+            (r"\d", "7", true),
+            (r"\d", "\u{667}", false),
+            (r"\D", "\u{667}", true),
+            (r"\w+", "aZ_9", true),
+            (r"\w", "ü", false),
+            (r"\W", "ü", true),
+            (r"\s", "\t", true),
+            (r"\s", "\u{b}", false),
+            (r"\s", "\u{a0}", false),
+            (r"\S", "\u{a0}", true),
+            (r"[\d-]+", "1-2", true),
+            (r"[\w.]+", "a.b", true),
+            (r"[^\d]", "x", true),
+            (r"[^\d]", "1", false),
+            (r"[\D]", "x", true),
+            (r"[\D\d]", "1", true),
+            (r"[^\W]", "a", true),
+            (r"[^\W]", "-", false),
+            (r"[\s]", " ", true),
+            (r"ü\b", "ü", false),
+            (r"a\b.*", "aü", true),
+            (r"\B-\B", "-", true),
+            (r"\pL", "ü", true),
+            (r"\p{Greek}+", "αβ", true),
+            (r"[[:alpha:]]+", "ab", true),
+            (r"[[:alpha:]]", "ü", false),
+            (r"[[:^alpha:]]", "1", true),
+        ]);
+    }
+
+    #[test]
+    fn what_is_literal_to_go_is_literal_here() {
+        check(&[
+            ("a{", "a{", true),
+            ("{a}", "{a}", true),
+            ("a{,2}", "a{,2}", true),
+            ("a{,2}", "aa", false),
+            ("a{2}", "aa", true),
+            ("a{2,}", "aaa", true),
+            ("a{1,2}", "aaa", false),
+            ("{{ .Name }}", "{{ .Name }}", true),
+            ("[[]", "[", true),
+            ("[[a]", "a", true),
+            ("[]a]+", "]a", true),
+            ("[^]a]", "b", true),
+            ("[^]a]", "]", false),
+            ("[a&&b]+", "a&b", true),
+            ("[a~~b]+", "a~b", true),
+            ("[a-c--]+", "b-", true),
+            ("[+--]+", "+,-", true),
+            ("[-a]+", "a-", true),
+            ("[a-]+", "a-", true),
+            ("[a^]+", "a^", true),
+            (r"[\]]", "]", true),
+            (r"[\\]", r"\", true),
+            (r"[a\-z]+", "a-z", true),
+            (r"[a\-z]", "b", false),
+            ("[ #]+", "# ", true),
+            (r"a\<b\>", "a<b>", true),
+            (r"a\_b", "a_b", true),
+            (r"\/\-\:\@", "/-:@", true),
+            (r"\Qa.b*\E+", "a.b**", true),
+            (r"\Qa.b", "a.b", true),
+            (r"\x41\x{42}", "AB", true),
+            (r"\.\*\?\(\)\[\]\{\}\|\^\$\+\\", r".*?()[]{}|^$+\", true),
+        ]);
+    }
+
+    #[test]
+    fn what_does_not_compile_says_why() {
+        for pattern in ["(", "a)", "[a", "*", r"\", r"\C", r"\1", "(?P<n", "[b-a]", "a{2,1}", "(?=a)", r"\8"] {
+            let message = anchored(pattern).expect_err(pattern);
+            assert!(message.starts_with(&format!("the regex `{pattern}` is not valid: ")), "{message}");
+            assert!(!message.contains('\n') && !message.contains("(?s:"), "{message}");
+        }
+        let message = anchored("(a{1000}){1000}").expect_err("too large");
+        assert!(message.contains("compiles to more than"), "{message}");
+    }
+
+    fn check(rows: &[(&str, &str, bool)]) {
+        for (pattern, text, expected) in rows {
+            let regex = anchored(pattern).unwrap_or_else(|message| panic!("{message}"));
+            assert_eq!(regex.is_match(text), *expected, "{pattern} {text:?}: {regex}");
+        }
+    }
 }

@@ -100,3 +100,18 @@ fn hash(value: &[u8]) -> u64 {
     let sum: [u8; 16] = Md5::digest(value).into();
     sum[8..].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::hash;
+
+    #[test]
+    fn the_hash_is_the_lower_half_of_md5() {
+        // RFC 1321, A.5: the sums of these texts are known.
+        for (text, sum) in
+            [("", 0xe980_0998_ecf8_427e_u64), ("abc", 0xd696_3f7d_28e1_7f72), ("a", 0x31c3_99e2_6977_2661)]
+        {
+            assert_eq!(hash(text.as_bytes()), sum, "{text}");
+        }
+    }
+}
