@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use proptest::prelude::*;
 use steadyline_attributes::ottl::{
-    Above, Condition, Context, EventSource, MetricSource, PointSource, RecordSource, ResourceSource, SpanSource,
+    Above, Condition, Context, EventSource, MetricSource, PointSource, RecordSource, SpanSource,
 };
 use steadyline_attributes::value::to_any;
 use steadyline_component::testkit;
@@ -97,9 +97,9 @@ fn spans_and_their_events() {
     ] {
         assert_eq!(parse(text, Context::SpanEvent).holds(&event), expected, "{text}");
     }
-    let of_resource = ResourceSource::Tree(Some(&resource));
-    assert!(parse(r#"attributes["service.name"] == "shop""#, Context::Resource).holds(&of_resource));
-    assert!(parse(r#"attributes["x"] == nil"#, Context::Resource).holds(&ResourceSource::Tree(None)));
+    assert!(parse(r#"attributes["service.name"] == "shop""#, Context::Resource).holds(&above));
+    let nothing = Above { resource: None, scope: None };
+    assert!(parse(r#"attributes["x"] == nil"#, Context::Resource).holds(&nothing));
 }
 
 #[test]

@@ -38,9 +38,7 @@ use thiserror::Error;
 
 pub use eval::Source;
 pub use path::{Field, Path};
-pub use sources::{
-    Above, EventSource, MetricSource, PointSource, RecordSource, ResourceSource, SpanSource, item_holds,
-};
+pub use sources::{Above, EventSource, MetricSource, PointSource, RecordSource, SpanSource, item_holds};
 
 use eval::Expr;
 

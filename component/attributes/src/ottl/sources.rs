@@ -1,4 +1,5 @@
-//! What conditions are about: resources, metrics and points of a batch, spans, events and records of a tree.
+//! What conditions are about: metrics and points of a batch; spans, events and records of a tree; what stands above them.
+//! A condition about a resource is asked of anything below it.
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
@@ -6,7 +7,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
-use steadyline_telemetry::metrics::{self, Attributes};
+use steadyline_telemetry::metrics::Attributes;
 use steadyline_telemetry::{Metric, MetricKind, Metrics, NumberKind, Point, Value};
 
 use super::eval::Source;
@@ -15,31 +16,6 @@ use super::{Condition, Context};
 use crate::lookup::{Lookup, Set};
 use crate::tree::ItemRef;
 use crate::value::{Read, text};
-
-/// A resource of a tree, or of a batch of metrics.
-#[derive(Debug, Clone, Copy)]
-pub enum ResourceSource<'a> {
-    /// Of a tree.
-    Tree(Option<&'a Resource>),
-    /// Of a batch.
-    Batch(&'a Metrics, &'a metrics::Resource),
-}
-
-impl Source for ResourceSource<'_> {
-    fn read(&self, path: &Path) -> Read<'_> {
-        match (self, &path.field) {
-            (ResourceSource::Tree(Some(resource)), Field::Attribute(key)) => of_list(&resource.attributes, key),
-            (ResourceSource::Tree(Some(resource)), Field::DroppedAttributes) => {
-                int(resource.dropped_attributes_count.into())
-            }
-            (ResourceSource::Batch(metrics, resource), Field::Attribute(key)) => {
-                of_set(metrics, resource.attributes, key)
-            }
-            (ResourceSource::Batch(_, resource), Field::DroppedAttributes) => int(resource.dropped_attributes.into()),
-            _ => Read::NOTHING,
-        }
-    }
-}
 
 /// A metric of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +114,7 @@ pub struct Above<'a> {
     pub scope: Option<&'a InstrumentationScope>,
 }
 
-impl Above<'_> {
+impl Source for Above<'_> {
     fn read(&self, path: &Path) -> Read<'_> {
         match (path.context, self.scope, &path.field) {
             (Context::Scope, Some(scope), Field::Name) => Read::text(&scope.name),
