@@ -9,6 +9,11 @@
 //! | [`connect`] | dialling: DNS, TCP, proxies, TLS, each failing under its own name |
 //! | [`compress`] | gzip, zstd, deflate |
 //! | [`headers`] | configured headers, `Retry-After` |
+//! | [`door`] | the server side of a receiver: connections, their limits and their end; bodies are the receiver's |
+//! | [`listen`] | ports and unix sockets |
+//! | [`server_tls`] | the `tls` block of a server |
+//! | [`decompress`] | bodies of strangers, opened within bounds |
+//! | [`cors`] | which web pages may send |
 //! | [`server`] | a bounded server for health checks and pull endpoints |
 //! | [`watched`] | a secret in a file that is renewed |
 //! | `testkit` | a scripted backend for tests (cargo feature `testkit`) |
@@ -17,10 +22,15 @@
 pub mod client;
 pub mod compress;
 pub mod connect;
+pub mod cors;
+pub mod decompress;
+pub mod door;
 pub mod error;
 pub mod headers;
 pub mod keys;
+pub mod listen;
 pub mod server;
+pub mod server_tls;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tls;
@@ -29,10 +39,15 @@ pub mod watched;
 pub use client::{Answer, Client};
 pub use compress::{Compression, CompressionParams, Compressor};
 pub use connect::{Connector, Versions, peer_of};
+pub use cors::{Cors, CorsConfig};
+pub use decompress::{OpenError, Packing};
+pub use door::{Door, DoorOptions};
 pub use error::{ConfigProblem, TransportError, TransportErrorKind};
 pub use headers::{is_refusal, retry_after};
 pub use keys::{ClientOptions, UNSUPPORTED_CLIENT_KEYS, with_unsupported};
+pub use listen::Transport;
 pub use server::{Server, ServerOptions, Serving};
+pub use server_tls::ServerTlsConfig;
 pub use tls::{TlsConfig, TlsVersion};
 pub use watched::WatchedSecret;
 

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use steadyline_component::StartError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
+
+use crate::listen::bind_tcp;
 
 /// Where to listen, and what a peer may ask for.
 #[derive(Debug, Clone)]
@@ -72,7 +74,7 @@ impl Server {
     pub async fn bind(options: ServerOptions) -> Result<Server, StartError> {
         let endpoint = &options.endpoint;
         let failed = |error: std::io::Error| StartError(format!("cannot listen on `{endpoint}`: {error}"));
-        let listener = listen(endpoint).await.map_err(failed)?;
+        let listener = bind_tcp(endpoint).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Server { listener, address, options })
     }
@@ -107,21 +109,6 @@ impl Serving {
         let _ = self.stop.send(grace);
         let _ = self.accepting.await;
     }
-}
-
-async fn listen(endpoint: &str) -> std::io::Result<TcpListener> {
-    if let Some(port) = endpoint.strip_prefix(':') {
-        let port = port.parse().map_err(|_| std::io::Error::other("expected `host:port`"))?;
-        // Both families where the system has IPv6, else IPv4 alone.
-        return match TcpListener::bind((IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)).await {
-            Ok(listener) => Ok(listener),
-            Err(_) => TcpListener::bind(("0.0.0.0", port)).await,
-        };
-    }
-    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(endpoint).await?.collect();
-    // `localhost` is two addresses; probes that say 127.0.0.1 must find the first.
-    addresses.sort_by_key(|address| !address.is_ipv4());
-    TcpListener::bind(addresses.as_slice()).await
 }
 
 async fn accept<H, F>(server: Server, handler: Arc<H>, mut stopped: oneshot::Receiver<Duration>)

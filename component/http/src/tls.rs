@@ -98,12 +98,13 @@ impl TlsConfig {
         }
         problems
     }
+}
 
-    fn versions(&self) -> Vec<&'static rustls::SupportedProtocolVersion> {
-        let all = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
-        let wanted = |version| version >= self.min_version && self.max_version.is_none_or(|max| version <= max);
-        all.into_iter().filter(|(version, _)| wanted(*version)).map(|(_, version)| version).collect()
-    }
+/// The versions from the oldest to the newest that is wanted.
+pub(crate) fn versions(min: TlsVersion, max: Option<TlsVersion>) -> Vec<&'static rustls::SupportedProtocolVersion> {
+    let all = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];
+    let wanted = |version| version >= min && max.is_none_or(|max| version <= max);
+    all.into_iter().filter(|(version, _)| wanted(*version)).map(|(_, version)| version).collect()
 }
 
 /// The TLS side of a client: made when it is first needed, made anew when its files may have changed.
@@ -158,7 +159,7 @@ impl TlsSource {
 fn make(tls: &TlsConfig, alpn: &[Vec<u8>]) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&tls.versions())
+        .with_protocol_versions(&versions(tls.min_version, tls.max_version))
         .map_err(|error| format!("no TLS version is left to speak: {error}"))?;
     let builder = match tls.insecure_skip_verify {
         true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider))),
@@ -205,7 +206,7 @@ fn identity(tls: &TlsConfig) -> Result<Option<Identity>, String> {
 }
 
 /// The bytes of a file, or those given inline; `None` if neither is given.
-fn read(file: &str, inline: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn read(file: &str, inline: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
     match (file, inline) {
         ("", "") => Ok(None),
         ("", inline) => Ok(Some(inline.as_bytes().to_vec())),
@@ -217,7 +218,7 @@ fn read(file: &str, inline: &str, key: &str) -> Result<Option<Vec<u8>>, String> 
 }
 
 /// The certificates of a PEM text; an error if there is none.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls_pki_types::pem::Error> {
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, rustls_pki_types::pem::Error> {
     let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
     match all.is_empty() {
         true => Err(rustls_pki_types::pem::Error::NoItemsFound),

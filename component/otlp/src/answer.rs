@@ -85,6 +85,17 @@ pub fn http_outcome(answer: &Answer, items: u64) -> Outcome {
     }
 }
 
+/// The body of a failed answer: a `google.rpc.Status` of gRPC's `code` ("OTLP/HTTP Response", "Failures").
+pub fn failure(encoding: Encoding, code: i32, message: &str) -> Vec<u8> {
+    match encoding {
+        Encoding::Proto => {
+            let status = RpcStatus { code, message: message.to_string(), details: Vec::new() };
+            prost::Message::encode_to_vec(&status)
+        }
+        Encoding::Json => serde_json::json!({"code": code, "message": message}).to_string().into_bytes(),
+    }
+}
+
 /// A row for the `check` command from what became of an empty request.
 pub fn check_row(what: &str, outcome: Outcome) -> CheckRow {
     let row = |verdict, detail: String, advice: &str| CheckRow {
@@ -194,6 +205,15 @@ mod tests {
         }
         assert!(matches!(http_outcome(&answer(413, "text/plain", ""), 1), Outcome::TooLarge { .. }));
         assert_eq!(http_outcome(&answer(202, "application/x-protobuf", ""), 1), Outcome::DELIVERED);
+    }
+
+    #[test]
+    fn our_own_failures_are_understood() {
+        for (encoding, kind) in [(Encoding::Proto, "application/x-protobuf"), (Encoding::Json, "application/json")] {
+            let body = failure(encoding, 3, "no \"name\"");
+            let Outcome::Reject { message, .. } = http_outcome(&answer(400, kind, body), 1) else { panic!("{kind}") };
+            assert_eq!(message, "400 Bad Request: no \"name\"");
+        }
     }
 
     #[test]

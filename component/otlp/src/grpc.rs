@@ -9,8 +9,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, StatusCode};
 use prost::Message;
 use steadyline_component::Outcome;
+use steadyline_telemetry::Signal;
 
-use crate::answer::RpcStatus;
+use crate::answer::{RpcDetail, RpcStatus};
 
 /// The header or trailer with the details of a status, a `google.rpc.Status` in base64, padded or not.
 pub const STATUS_DETAILS: &str = "grpc-status-details-bin";
@@ -89,6 +90,25 @@ fn retry_delay(details: &[u8]) -> Option<Duration> {
     Some(Duration::new(u64::try_from(delay.seconds).ok()?, nanos))
 }
 
+/// The details of a status that asks to be tried again after `delay`, to be put under [`STATUS_DETAILS`] in base64.
+pub fn retry_details(code: i32, message: &str, delay: Duration) -> Vec<u8> {
+    let seconds = i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
+    let delay = RetryDelay { seconds, nanos: delay.subsec_nanos() as i32 };
+    let value = RetryInfo { retry_delay: Some(delay) }.encode_to_vec();
+    let details = vec![RpcDetail { type_url: RETRY_INFO.to_string(), value }];
+    RpcStatus { code, message: message.to_string(), details }.encode_to_vec()
+}
+
+/// The signal that a request of this path exports; `None` for every other service and method.
+pub fn signal_of_path(path: &str) -> Option<Signal> {
+    match path {
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Some(Signal::Metrics),
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Some(Signal::Traces),
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Some(Signal::Logs),
+        _ => None,
+    }
+}
+
 /// The decoded details in a header map; empty if there are none or they do not read.
 pub fn status_details(headers: &HeaderMap) -> Vec<u8> {
     let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -123,7 +143,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::answer::RpcDetail;
 
     fn details(type_url: &str, seconds: i64, nanos: i32) -> Vec<u8> {
         let value = RetryInfo { retry_delay: Some(RetryDelay { seconds, nanos }) }.encode_to_vec();
@@ -147,6 +166,13 @@ mod tests {
         for details in [details("type.googleapis.com/other", 3, 0), details(RETRY_INFO, -3, 0), b"\xff".to_vec()] {
             assert!(matches!(status_outcome(8, "busy", &details), Outcome::Reject { .. }));
         }
+    }
+
+    #[test]
+    fn our_own_retry_info_is_understood() {
+        let after = Duration::from_millis(1500);
+        let outcome = status_outcome(8, "busy", &retry_details(8, "busy", after));
+        assert!(matches!(outcome, Outcome::Retry { after: Some(delay), .. } if delay == after));
     }
 
     #[test]
