@@ -37,9 +37,22 @@ impl Line {
 impl Prometheus {
     /// Starts it and waits until it is ready.
     pub async fn start() -> Prometheus {
+        Self::start_with("global: {}\n").await
+    }
+
+    /// The same, scraping a target every second.
+    pub async fn scraping(address: &str) -> Prometheus {
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: test, static_configs: [{{targets: ['{address}']}}]}}]\n"
+        );
+        Self::start_with(&config).await
+    }
+
+    async fn start_with(text: &str) -> Prometheus {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, "global: {}\n").expect("the temporary folder takes a file");
+        std::fs::write(&config, text).expect("the temporary folder takes a file");
         let port = free_port();
         let mut command = Command::new(tool("bin/prometheus"));
         command.arg("--web.enable-remote-write-receiver").arg(format!("--web.listen-address=127.0.0.1:{port}"));

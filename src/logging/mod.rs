@@ -1,9 +1,18 @@
 //! The process's own logs, on standard error: for people on a terminal, JSON otherwise.
+//! Lines that repeat are thinned out, as config says.
+
+mod line;
+mod sampling;
 
 use std::io::IsTerminal;
 
 use steadyline_engine::config::{LogEncoding, LogLevel, LogsConfig};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use line::{ConsoleLine, JsonLine};
+use sampling::Sampling;
 
 /// Starts logging. `RUST_LOG` overrides the configured level for whoever looks for a fault.
 pub(crate) fn start(config: &LogsConfig) {
@@ -25,11 +34,13 @@ pub(crate) fn start(config: &LogsConfig) {
         LogEncoding::Json => true,
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second start in one process (tests) keeps the first.
-    let _ = if json {
-        builder.json().flatten_event(true).with_current_span(false).try_init()
-    } else {
-        builder.with_ansi(colour).try_init()
+    let sampling = config.sampling.enabled.then(|| Sampling::new(&config.sampling));
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    let fields = config.initial_fields.clone();
+    let lines = match json {
+        true => lines.event_format(JsonLine::new(fields)).boxed(),
+        false => lines.event_format(ConsoleLine::new(fields, colour)).boxed(),
     };
+    // A second start in one process (tests) keeps the first.
+    let _ = tracing_subscriber::registry().with(filter).with(sampling).with(lines).try_init();
 }
