@@ -1,10 +1,11 @@
-//! The dashboards: they are laid out well, name only metrics that exist, and each of their queries finds data in a real
-//! Prometheus. The harder expressions are held by promtool's unit tests in `dashboards/tests/`.
+//! The dashboards: they are laid out well; that of the shipped pipeline names only metrics that exist, and each of its
+//! queries finds data in a real Prometheus. Harder expressions and alerts are held by promtool's tests in `dashboards/tests/`.
 //! Needs what `tests/setup.sh` installs; `tests/run.sh` does both.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 #[path = "common"]
 mod common {
+    pub mod dashboards;
     pub mod exposition;
     pub mod http;
     pub mod process;
@@ -18,13 +19,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use common::dashboards::{self, Dashboard};
 use common::prometheus::Prometheus;
 use common::tools::{root, tool};
 use common::{http, process};
 use prost::Message;
 use serde_json::Value;
 
-/// Every metric that a dashboard may show: what the shipped pipeline emits.
+/// Every metric that its dashboard may show: what the shipped pipeline emits.
 const CATALOGUE: [&str; 5] = [
     "dynamodb_onboarding_last_complete_pass_timestamp_seconds",
     "dynamodb_onboarding_up",
@@ -40,58 +42,15 @@ const LABELS: [&str; 4] = ["account_id", "account_name", "env", "status"];
 const WORDS: [&str; 10] =
     ["and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless"];
 
-struct Dashboard {
-    file: String,
-    json: Value,
-}
-
-fn dashboards() -> Vec<Dashboard> {
-    let folder = root().join("dashboards");
-    let is_json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(is_json);
-    paths.sort();
-    assert!(!paths.is_empty());
-    let read = |path: PathBuf| {
-        let json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        Dashboard { file: path.file_name().unwrap().to_str().unwrap().to_owned(), json }
-    };
-    paths.into_iter().map(read).collect()
-}
-
-impl Dashboard {
-    fn panels(&self) -> &[Value] {
-        self.json["panels"].as_array().unwrap()
-    }
-
-    fn variables(&self) -> &[Value] {
-        self.json["templating"]["list"].as_array().unwrap()
-    }
-
-    /// Title and expression of every query.
-    fn queries(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.panels().iter().flat_map(queries_of)
-    }
-}
-
-fn queries_of(panel: &Value) -> Vec<(&str, &str)> {
-    let title = panel["title"].as_str().unwrap();
-    let targets = panel["targets"].as_array().unwrap();
-    targets.iter().map(|target| (title, target["expr"].as_str().unwrap())).collect()
-}
-
-/// An expression with the dashboard's variables filled in: everything, changed within 1h, stalled after 24h.
-fn filled_in(expression: &str) -> String {
-    let values = [("$account_id", ".*"), ("$env", ".*"), ("$recent", "1h"), ("$stalled", "24h")];
-    let filled = values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
-    assert!(!filled.contains('$'), "an unknown variable in {filled}");
-    filled
+/// The dashboard of the shipped pipeline.
+fn onboarding() -> Dashboard {
+    dashboards::named("onboarding.json")
 }
 
 #[test]
 fn uids_and_ids_are_unique() {
     let mut uids = BTreeSet::new();
-    for dashboard in dashboards() {
+    for dashboard in dashboards::all() {
         let uid = dashboard.json["uid"].as_str().unwrap().to_owned();
         assert!(!uid.is_empty() && uids.insert(uid), "{}", dashboard.file);
         let ids: BTreeSet<u64> = dashboard.panels().iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
@@ -101,7 +60,7 @@ fn uids_and_ids_are_unique() {
 
 #[test]
 fn panels_have_room_and_no_two_share_it() {
-    for dashboard in dashboards() {
+    for dashboard in dashboards::all() {
         let mut taken = BTreeSet::new();
         for panel in dashboard.panels() {
             let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
@@ -115,7 +74,7 @@ fn panels_have_room_and_no_two_share_it() {
 
 #[test]
 fn panels_say_what_they_show_in_which_unit_and_from_where() {
-    for dashboard in dashboards() {
+    for dashboard in dashboards::all() {
         for panel in dashboard.panels() {
             let title = panel["title"].as_str().unwrap();
             assert!(!panel["description"].as_str().unwrap().is_empty(), "{title}");
@@ -124,25 +83,32 @@ fn panels_say_what_they_show_in_which_unit_and_from_where() {
                 assert_eq!(part["datasource"]["uid"], "${datasource}", "{title}");
             }
         }
-        let variable = |name: &str| dashboard.variables().iter().find(|variable| variable["name"] == name).unwrap();
-        assert_eq!(variable("datasource")["type"], "datasource");
-        for name in ["account_id", "env"] {
-            let variable = variable(name);
-            assert_eq!(variable["datasource"]["uid"], "${datasource}");
-            assert!(variable["multi"] == true && variable["includeAll"] == true, "{name}");
+    }
+}
+
+#[test]
+fn every_variable_changes_something() {
+    for dashboard in dashboards::all() {
+        assert_eq!(dashboard.variable("datasource")["type"], "datasource", "{}", dashboard.file);
+        for variable in dashboard.variables().iter().filter(|variable| variable["name"] != "datasource") {
+            let name = variable["name"].as_str().unwrap();
+            let is_named = |query: &str| query.contains(&format!("${name}")) || query.contains(&format!("${{{name}}}"));
+            assert!(dashboard.queries().any(|(_, query)| is_named(query)), "{}: {name}", dashboard.file);
+            if variable["type"] == "query" {
+                assert_eq!(variable["datasource"]["uid"], "${datasource}", "{}: {name}", dashboard.file);
+                assert!(variable["multi"] == true && variable["includeAll"] == true, "{}: {name}", dashboard.file);
+            }
         }
-        let used = |name: &str| dashboard.queries().any(|(_, query)| query.contains(&format!("${name}")));
-        for name in ["account_id", "env", "recent", "stalled"] {
-            assert!(used(name), "{name} changes nothing");
-            variable(name);
-        }
+    }
+    for name in ["account_id", "env", "recent", "stalled"] {
+        onboarding().variable(name);
     }
 }
 
 #[test]
 fn steps_are_drawn_as_stairs() {
-    let dashboards = dashboards();
-    let panels = dashboards.iter().flat_map(Dashboard::panels).filter(|panel| panel["type"] == "timeseries");
+    let onboarding = onboarding();
+    let panels = onboarding.panels().iter().filter(|panel| panel["type"] == "timeseries");
     let shows_steps = |panel: &&Value| {
         let targets = panel["targets"].as_array().unwrap();
         targets.iter().any(|target| target["expr"].as_str().unwrap().contains("onboarding_completed_steps"))
@@ -178,36 +144,71 @@ fn metrics_of(expression: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_is_one_that_is_emitted() {
     let mut shown = BTreeSet::new();
-    for dashboard in dashboards() {
-        for (title, query) in dashboard.queries() {
-            let metrics = metrics_of(&filled_in(query));
-            assert!(!metrics.is_empty(), "{title}: {query}");
-            shown.extend(metrics);
-        }
+    let onboarding = onboarding();
+    for (title, query) in onboarding.queries() {
+        let metrics = metrics_of(&onboarding.fill(query, &[]));
+        assert!(!metrics.is_empty(), "{title}: {query}");
+        shown.extend(metrics);
     }
     assert_eq!(shown, CATALOGUE.map(str::to_owned).into());
 }
 
+/// The unit tests of expressions and alerts: each file with what it says.
+fn unit_tests() -> Vec<(PathBuf, Value)> {
+    let entries = std::fs::read_dir(root().join("dashboards/tests")).unwrap();
+    let read = |path: PathBuf| {
+        let yaml = serde_yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        (path, yaml)
+    };
+    entries.map(|entry| read(entry.unwrap().path())).collect()
+}
+
+/// All entries of this kind.
+fn entries<'a>(files: &'a [(PathBuf, Value)], kind: &'a str) -> impl Iterator<Item = (&'a PathBuf, &'a Value)> {
+    let tests =
+        files.iter().flat_map(|(path, yaml)| yaml["tests"].as_array().unwrap().iter().map(move |test| (path, test)));
+    tests.flat_map(move |(path, test)| test[kind].as_array().into_iter().flatten().map(move |entry| (path, entry)))
+}
+
 #[tokio::test]
-async fn unit_tests_of_expressions_are_about_the_dashboards_and_hold() {
-    let queries: BTreeSet<String> =
-        dashboards().iter().flat_map(|d| d.queries().map(|(_, query)| filled_in(query)).collect::<Vec<_>>()).collect();
-    let folder = root().join("dashboards/tests");
-    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+async fn unit_tests_are_about_the_dashboards_and_hold() {
+    let filled = |dashboard: &Dashboard| -> Vec<String> {
+        dashboard.queries().map(|(_, query)| dashboard.fill(query, &[])).collect()
+    };
+    let queries: BTreeSet<String> = dashboards::all().iter().flat_map(filled).collect();
+    let files = unit_tests();
     let mut tested = 0;
-    for file in &files {
-        let yaml: Value = serde_yaml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-        for group in yaml["tests"].as_array().unwrap() {
-            for test in group["promql_expr_test"].as_array().unwrap() {
-                let expression = test["expr"].as_str().unwrap();
-                assert!(queries.contains(expression), "{}: no panel shows {expression}", file.display());
-                tested += 1;
-            }
-        }
+    for (file, entry) in entries(&files, "promql_expr_test") {
+        let expression = entry["expr"].as_str().unwrap();
+        assert!(queries.contains(expression), "{}: no panel shows {expression}", file.display());
+        tested += 1;
     }
     assert!(tested > 0);
+    promtool(&["test", "rules"], files.iter().map(|(path, _)| path)).await;
+}
+
+#[tokio::test]
+async fn alert_rules_are_sound_and_each_is_seen_to_fire_and_not_to_fire() {
+    let rules = dashboards::files("rules.yml");
+    promtool(&["check", "rules"], &rules).await;
+    let files = unit_tests();
+    for path in rules {
+        let yaml: Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let groups = yaml["groups"].as_array().unwrap().iter();
+        for rule in groups.flat_map(|group| group["rules"].as_array().unwrap()) {
+            let Some(name) = rule["alert"].as_str() else { continue };
+            let about = entries(&files, "alert_rule_test").filter(|(_, entry)| entry["alertname"] == name);
+            let (silent, firing): (Vec<_>, Vec<_>) =
+                about.partition(|(_, entry)| entry["exp_alerts"].as_array().is_none_or(Vec::is_empty));
+            assert!(!silent.is_empty() && !firing.is_empty(), "{name} is not tested both ways");
+            assert!(rule["annotations"]["summary"].is_string() && rule["labels"]["severity"].is_string(), "{name}");
+        }
+    }
+}
+
+async fn promtool(args: &[&str], files: impl IntoIterator<Item = &PathBuf>) {
     let mut promtool = Command::new(tool("bin/promtool"));
-    let (code, out, err) = process::output(promtool.args(["test", "rules"]).args(&files), None).await;
+    let (code, out, err) = process::output(promtool.args(args).args(files), None).await;
     assert_eq!(code, 0, "{out}{err}");
 }
 
@@ -308,24 +309,22 @@ async fn every_query_finds_data_in_a_real_prometheus() {
     let prometheus = Prometheus::start().await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     feed(&prometheus, now * 1000).await;
-    for dashboard in dashboards() {
-        for (title, query) in dashboard.queries() {
-            let found = prometheus.instant(&filled_in(query), now as f64).await;
-            assert!(!found.is_empty(), "{}: {title} shows nothing: {query}", dashboard.file);
-        }
-        // And what they find is right, for those whose answer is one number.
-        let stats = dashboard.panels().iter().filter(|panel| panel["type"] == "stat");
-        for panel in stats {
-            let query = filled_in(panel["targets"][0]["expr"].as_str().unwrap());
-            let expected = match panel["title"].as_str().unwrap() {
-                "Accounts" => 3.0,
-                "Steps done" => 100.0 * 17.0 / 24.0,
-                "Complete" | "Changed" | "Stalled" => 1.0,
-                "Data as of" => now as f64 - MINUTES as f64 * 60.0,
-                other => panic!("{other}: say here what it should show"),
-            };
-            let found = prometheus.instant(&query, now as f64).await;
-            assert!((found[0].1 - expected).abs() < 1e-6, "{}: {found:?}, not {expected}", panel["title"]);
-        }
+    let onboarding = onboarding();
+    for (title, query) in onboarding.queries() {
+        let found = prometheus.instant(&onboarding.fill(query, &[]), now as f64).await;
+        assert!(!found.is_empty(), "{title} shows nothing: {query}");
+    }
+    // And what they find is right, for those whose answer is one number.
+    for panel in onboarding.panels().iter().filter(|panel| panel["type"] == "stat") {
+        let query = onboarding.fill(panel["targets"][0]["expr"].as_str().unwrap(), &[]);
+        let expected = match panel["title"].as_str().unwrap() {
+            "Accounts" => 3.0,
+            "Steps done" => 100.0 * 17.0 / 24.0,
+            "Complete" | "Changed" | "Stalled" => 1.0,
+            "Data as of" => now as f64 - MINUTES as f64 * 60.0,
+            other => panic!("{other}: say here what it should show"),
+        };
+        let found = prometheus.instant(&query, now as f64).await;
+        assert!((found[0].1 - expected).abs() < 1e-6, "{}: {found:?}, not {expected}", panel["title"]);
     }
 }
