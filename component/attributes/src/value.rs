@@ -145,7 +145,7 @@ pub fn convert(value: Value<'_>, to: ConvertedType) -> Option<Fixed> {
 }
 
 /// A value on its own: its kind and its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fixed {
     kind: ValueKind,
     bytes: Vec<u8>,
