@@ -1,13 +1,25 @@
-//! Processors: pure steps between receivers and exporters. No I/O, no clock of their own, testable as tables.
+//! Processors: pure steps between receivers and exporters, testable as tables.
+//! No clock of their own, and no I/O once data flows.
 
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use crate::batch::Batch;
 use crate::clock::Now;
 use crate::tally::Tally;
+use crate::{Host, StartError};
 
 /// One step of one pipeline. An instance belongs to exactly one pipeline and is called by one thread at a time.
+#[async_trait]
 pub trait Processor: Send {
+    /// Learns what must be known before data comes: what the machine says about itself, say. Called once, before
+    /// receivers start and while other processors do; what goes on in a task of its own ends with `host.shutdown`.
+    /// An error stops the start of the whole process.
+    async fn start(&mut self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
+
     /// Takes a batch and emits what becomes of it, now or later. Points that do not come out are counted in
     /// `work.tally` as merged, dropped or (through [`Processor::held`]) held; points that nobody sent as created.
     fn process(&mut self, batch: Batch, work: &mut Work<'_>);

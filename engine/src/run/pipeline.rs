@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use steadyline_component::{Batch, Clock, Connector, Instrument, Processor, SendError, Shutdown, Sink, Tally, Work};
+use steadyline_component::{
+    Batch, Clock, Connector, Host, Instrument, Processor, SendError, Shutdown, Sink, StartError, Tally, Work,
+};
 use tokio::sync::{Mutex, Notify};
 
 use crate::books::Account;
@@ -67,6 +69,19 @@ impl Pipeline {
         let stages = Mutex::new(stages);
         let scheduled = AtomicU64::new(u64::MAX);
         Pipeline { name, stages, branches, sinks, joints, clock, rescheduled: Notify::new(), scheduled }
+    }
+
+    /// Starts every processor, in order.
+    ///
+    /// # Errors
+    /// The first that could not start.
+    pub async fn start(&self, host: &Host) -> Result<(), StartError> {
+        for stage in self.stages.lock().await.iter_mut() {
+            let id = &stage.account.id;
+            let failed = |error| StartError(format!("processor `{id}` could not start: {error}"));
+            stage.processor.start(host).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Takes a batch through the chain and into every branch.

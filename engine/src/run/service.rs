@@ -148,6 +148,8 @@ impl Running {
         }
         self.shared.reading.running(&self.branches, &self.budget);
         self.telemetry = Telemetry::start(telemetry, &self.shared).await?;
+        // Together: one that asks somebody who does not answer must not keep the others waiting.
+        futures_util::future::try_join_all(self.pipelines.iter().map(|pipeline| pipeline.start(&host))).await?;
         self.spawn_timers();
         // Nobody takes anything in before everybody could start.
         let mut started = Vec::new();
