@@ -212,6 +212,8 @@ impl<'b> Lines<'b> {
             [] => text,
             [b' ', text @ ..] if self.open => text,
             [byte, ..] if !self.open && is_blank(*byte) => &text[blanks(text)..],
+            // Prometheus takes a text right behind the name; a type has to be one.
+            _ if !self.open && keyword == "HELP" => text,
             _ => return Err(bad_name()),
         };
         self.text.clear();

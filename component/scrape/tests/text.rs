@@ -110,6 +110,7 @@ fn descriptions_and_comments() {
             ),
             ("#\n# \n#HELP a b\n# HELPER a b\n# TYPED a b\n# UNIT a b\n# EOF\n# just words\n#TYPE\na 1\n", "a{} 1"),
             ("# HELP\n# TYPE\n", ""),
+            ("# HELP a.b text\n", r#"HELP a ".b text""#),
             ("# EOF\na 1\n", "a{} 1"),
         ],
     );
