@@ -75,16 +75,20 @@ fn no_service_and_no_pipelines() {
 
 #[tokio::test]
 async fn a_component_that_cannot_start_stops_the_start() {
-    let yaml = "\
-receivers: {source: {fail_start: true}}
-exporters: {backend: }
-service:
-  telemetry: {metrics: {level: none}}
-  pipelines: {metrics: {receivers: [source], exporters: [backend]}}
-";
-    let graph = graph(yaml, Clock::manual(0)).unwrap_or_else(|text| panic!("{text}"));
-    let error = graph.start().await.err().unwrap();
-    assert_eq!(error.to_string(), "receiver `source` could not start: the port is taken");
+    let broken = "{fail_start: true}";
+    for (receiver, processor, message) in [
+        (broken, "", "receiver `source` could not start: the port is taken"),
+        ("", broken, "processor `halves` could not start: nobody answers"),
+    ] {
+        let yaml = format!(
+            "receivers: {{source: {receiver}}}\nprocessors: {{halves: {processor}}}\nexporters: {{backend: }}\n\
+             service:\n  telemetry: {{metrics: {{level: none}}}}\n  \
+             pipelines: {{metrics: {{receivers: [source], processors: [halves], exporters: [backend]}}}}\n"
+        );
+        let graph = graph(&yaml, Clock::manual(0)).unwrap_or_else(|text| panic!("{text}"));
+        let error = graph.start().await.err().unwrap();
+        assert_eq!(error.to_string(), message);
+    }
 }
 
 #[test]

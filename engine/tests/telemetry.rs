@@ -269,6 +269,41 @@ async fn own_traces_have_a_span_for_what_comes_in_and_what_goes_out() {
 }
 
 #[tokio::test]
+async fn a_pass_and_what_it_sends_are_one_trace_that_logs_and_requests_can_name() {
+    let backend = Backend::start(|_: &Recorded, _| Reply::status(200, "")).await;
+    let yaml = config("passes", &tracing_to(&backend.url(), ""))
+        .replace("{source: {name: passes}}", "{poll: {name: passes, interval: 1h}}")
+        .replace("[source]", "[poll]");
+    let stage = stage("passes");
+    stage.poll_script.lock().unwrap().push_back(PollAct::Points("a 1"));
+    let (running, shared) = start(&yaml, Clock::system()).await;
+    until("it is delivered", || !stage.delivered.lock().unwrap().is_empty()).await;
+    let span = shared.traces.begin("test", opentelemetry::trace::SpanKind::Internal, Vec::new);
+    let (trace_id, span_id) = span.run(async { steadyline_engine::telemetry::current_ids() }).await.unwrap();
+    assert_eq!(span.parent().unwrap().to_string(), format!("00-{trace_id}-{span_id}-01"));
+    drop(span);
+    running.shutdown().await;
+    let spans = spans(&backend);
+    let of = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    assert_eq!(of("receive").parent_span_id, of("poll").span_id);
+    assert_eq!(of("receive").trace_id, of("poll").trace_id);
+    assert!(of("poll").parent_span_id.is_empty());
+    assert_ne!(of("export").trace_id, of("poll").trace_id, "a queue stands between them");
+}
+
+#[tokio::test]
+async fn propagation_can_be_kept_from_requests() {
+    let backend = Backend::start(|_: &Recorded, _| Reply::status(200, "")).await;
+    let (running, shared) =
+        start(&config("private", &tracing_to(&backend.url(), "propagators: [], ")), Clock::system()).await;
+    let span = shared.traces.begin("test", opentelemetry::trace::SpanKind::Internal, Vec::new);
+    assert_eq!(span.parent(), None);
+    drop(span);
+    running.shutdown().await;
+    assert_eq!(spans(&backend).len(), 1);
+}
+
+#[tokio::test]
 async fn a_sampler_that_takes_none_sends_none() {
     let backend = Backend::start(|_: &Recorded, _| Reply::status(200, "")).await;
     let keys = "sampler: {parent_based: {root: {trace_id_ratio_based: {ratio: 0}}}}, ";

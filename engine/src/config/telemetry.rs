@@ -509,8 +509,8 @@ impl TelemetryConfig {
             let batch = &processor.batch;
             let at = format!("traces.processors[{index}].batch");
             problems.extend(below(&format!("{at}.exporter.otlp"), batch.exporter.otlp.problems()));
-            if batch.max_queue_size == 0 || batch.max_export_batch_size == 0 {
-                problems.push(ConfigProblem::new(at, "expected sizes of more than 0"));
+            if batch.max_queue_size == 0 || batch.max_export_batch_size == 0 || batch.export_timeout.get().is_zero() {
+                problems.push(ConfigProblem::new(at, "expected sizes and an export_timeout of more than 0"));
             }
         }
         if !(0.0..=1.0).contains(&self.traces.sampler.ratio()) {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use steadyline_config::{Duration, Secret};
 
 /// A length of time: a number counts milliseconds, a text is a duration such as `10s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(StdDuration);
 
 impl Millis {

@@ -124,3 +124,37 @@ impl MetricReader for SharedReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is the failure it reports")]
+
+    use std::collections::BTreeSet;
+
+    use steadyline_component::{Board, Clock, Meter};
+
+    use super::*;
+    use crate::books::Books;
+
+    fn names(collector: &Collector) -> BTreeSet<String> {
+        let collected = collector.collect().unwrap();
+        let scopes = collected.scope_metrics().collect::<Vec<_>>();
+        scopes.iter().flat_map(|scope| scope.metrics()).map(|metric| metric.name().to_string()).collect()
+    }
+
+    #[test]
+    fn what_comes_is_shown_and_what_goes_is_not() {
+        let (clock, meter) = (Clock::manual(0), Meter::default());
+        let reading = Reading::new(clock.clone(), meter.clone(), Books::default(), Board::new(clock));
+        let collector = Collector::new(reading, Resource::builder_empty().build());
+        let before = names(&collector);
+        let gauge = meter.gauge("series", "", &[]);
+        let counter = meter.counter("otelcol_things", "", &[]);
+        let with = names(&collector);
+        assert!(with.contains("steadyline_series") && with.contains("otelcol_things"), "{with:?}");
+        drop((gauge, counter));
+        assert_eq!(names(&collector), before);
+        collector.stop();
+        assert!(collector.collect().is_err());
+    }
+}

@@ -52,7 +52,9 @@ impl Traces {
                 .with_max_export_batch_size(batch.max_export_batch_size)
                 .with_scheduled_delay(batch.schedule_delay.get())
                 .build();
-            let exporter = Telling::new(otlp::spans(&batch.exporter.otlp, clock)?, &batch.exporter.otlp.endpoint);
+            let mut push = batch.exporter.otlp.clone();
+            push.timeout = push.timeout.min(batch.export_timeout);
+            let exporter = Telling::new(otlp::spans(&push, clock)?, &push.endpoint);
             builder =
                 builder.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(limits).build());
         }

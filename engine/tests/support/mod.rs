@@ -228,8 +228,13 @@ impl Sink for Witness {
 
 pub struct HalvesFactory;
 
-/// Emits each point as a batch of its own; with `wait`, only when it is drained.
-struct Halves(bool, Vec<Batch>);
+/// Emits each point as a batch of its own; with `wait`, only when it is drained. With `fail_start` it does not start.
+#[derive(Default)]
+struct Halves {
+    config: NameConfig,
+    waiting: Vec<Batch>,
+    started: bool,
+}
 
 impl Component for HalvesFactory {
     type Config = NameConfig;
@@ -237,25 +242,32 @@ impl Component for HalvesFactory {
     const SPEC: Spec = spec("halves");
 
     fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
-        Some(Box::new(Halves(config.wait, Vec::new())))
+        Some(Box::new(Halves { config, ..Halves::default() }))
     }
 }
 
+#[async_trait]
 impl Processor for Halves {
+    async fn start(&mut self, _: &Host) -> Result<(), StartError> {
+        self.started = true;
+        if self.config.fail_start { Err(StartError::new("nobody answers")) } else { Ok(()) }
+    }
+
     fn process(&mut self, batch: Batch, work: &mut Work<'_>) {
+        assert!(self.started, "data came before the start");
         let lines = batch.as_metrics().map(testkit::render).unwrap_or_default();
         for line in lines {
             let half = Batch { header: batch.header.clone(), data: Data::Metrics(testkit::metrics(&line)) };
-            if self.0 { self.1.push(half) } else { work.emit(half) }
+            if self.config.wait { self.waiting.push(half) } else { work.emit(half) }
         }
     }
 
     fn drain(&mut self, work: &mut Work<'_>) {
-        self.1.drain(..).for_each(|batch| work.emit(batch));
+        self.waiting.drain(..).for_each(|batch| work.emit(batch));
     }
 
     fn held(&self) -> u64 {
-        self.1.iter().map(Batch::items).sum()
+        self.waiting.iter().map(Batch::items).sum()
     }
 }
 

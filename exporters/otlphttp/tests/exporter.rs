@@ -15,7 +15,7 @@ use steadyline_component::telemetry::{Limits, Metrics};
 use steadyline_component::testkit::{self, TestExtensions};
 use steadyline_component::{
     Attempt, AuthError, Authenticator, Batch, Block, Clock, Encoded, Exporter, Extension, Meter, Outcome, Payload,
-    Sender, Tally, Verdict,
+    Sender, Tally, TraceParent, Verdict,
 };
 use steadyline_exporter_otlphttp::OtlpHttpFactory;
 use steadyline_http::testkit::{Backend, Recorded, Reply, TestCertificates, nobody};
@@ -56,6 +56,18 @@ fn opened(request: &Recorded) -> Vec<u8> {
         other => panic!("{other}"),
     };
     plain
+}
+
+#[tokio::test]
+async fn a_traced_request_says_to_which_trace_it_belongs() {
+    let backend = Backend::start(|_, _| Reply::status(200, "")).await;
+    let yaml = format!("endpoint: {}", backend.url());
+    let made = make(&yaml, &mut TestExtensions::default()).unwrap();
+    let trace = TraceParent { trace_id: [1; 16], span_id: [2; 8], sampled: true };
+    made.sender.send(&made.block, &Attempt { number: 0, trace: Some(trace) }).await;
+    made.sender.send(&made.block, &Attempt::FIRST).await;
+    let headers: Vec<String> = backend.requests().iter().map(|one| one.header("traceparent").to_string()).collect();
+    assert_eq!(headers, [trace.to_string().as_str(), "-"]);
 }
 
 #[tokio::test]
