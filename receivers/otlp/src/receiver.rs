@@ -28,6 +28,12 @@ impl OtlpReceiver {
     pub(crate) fn new(id: &str, config: OtlpReceiverConfig, grpc_auth: Auth, http_auth: Auth) -> OtlpReceiver {
         OtlpReceiver { source: Arc::from(id), config, grpc_auth, http_auth, grpc_door: None, http_door: None }
     }
+
+    /// What it was made from.
+    #[cfg(test)]
+    pub(crate) fn config(&self) -> OtlpReceiverConfig {
+        self.config.clone()
+    }
 }
 
 #[async_trait]

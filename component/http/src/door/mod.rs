@@ -231,7 +231,7 @@ where
     let guest = house.roster.enter();
     let secured = tokio::select! {
         secured = secure(house.tls.as_ref(), wire) => secured,
-        () = guest.shown_out() => return,
+        _ = guest.shown_out() => return,
         () = house.shutdown.wait() => return,
     };
     match secured {
@@ -275,7 +275,7 @@ where
             // What a peer does wrong on its connection is its own affair.
             _ = connection.as_mut() => return,
             () = house.shutdown.wait() => break options.shutdown_grace,
-            () = guest.shown_out() => break EVICTION_GRACE,
+            grace = guest.shown_out() => break grace,
             () = sleep_until(look_again) => match guest.may_stay(options) {
                 Ok(until) => look_again = until,
                 Err(grace) => break grace,

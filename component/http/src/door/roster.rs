@@ -1,6 +1,6 @@
 //! Who is connected, since when, and who has had nothing to say for longest.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(super) struct Guest {
     opened: Instant,
     came: Instant,
     requests: AtomicUsize,
+    spoke: AtomicBool,
     /// When the last request ended, in milliseconds since the door opened.
     idle_since: AtomicU64,
     out: Notify,
@@ -43,6 +44,7 @@ impl Roster {
             opened: self.opened,
             came: Instant::now(),
             requests: AtomicUsize::new(0),
+            spoke: AtomicBool::new(false),
             idle_since: AtomicU64::new(self.opened.elapsed().as_millis() as u64),
             out: Notify::new(),
         });
@@ -74,12 +76,18 @@ impl Guest {
     /// Begins a request.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.spoke.store(true, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 
-    /// Resolves when the guest is asked to leave.
-    pub(super) async fn shown_out(&self) {
+    /// Resolves when the guest is asked to leave, with the grace that he gets: none for who never said anything.
+    pub(super) async fn shown_out(&self) -> Duration {
         self.out.notified().await;
+        self.farewell()
+    }
+
+    fn farewell(&self) -> Duration {
+        if self.spoke.load(Ordering::Relaxed) { EVICTION_GRACE } else { Duration::ZERO }
     }
 
     /// Until when the guest may stay unless something happens; an error with the grace if he must leave now.
@@ -95,7 +103,7 @@ impl Guest {
         let idle_since = self.opened + Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
         let idle = limit(options.idle_timeout);
         match self.requests.load(Ordering::Relaxed) {
-            0 if now >= idle_since + idle => Err(EVICTION_GRACE),
+            0 if now >= idle_since + idle => Err(self.farewell()),
             0 => Ok(old.min(idle_since + idle)),
             _ => Ok(old.min(now + idle)),
         }
