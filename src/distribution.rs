@@ -7,11 +7,22 @@ pub fn standard() -> Vec<Factory> {
     vec![
         // receivers
         steadyline_receiver_dynamodb::FACTORY,
+        steadyline_receiver_internal::FACTORY,
+        steadyline_receiver_otlp::FACTORY,
+        steadyline_receiver_prometheus::FACTORY,
         // processors
+        steadyline_processor_attributes::FACTORY,
+        steadyline_processor_batch::FACTORY,
+        steadyline_processor_cumulativetodelta::FACTORY,
+        steadyline_processor_deltatocumulative::FACTORY,
+        steadyline_processor_filter::FACTORY,
+        steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
+        steadyline_processor_resource::FACTORY,
         // exporters
         steadyline_exporter_debug::FACTORY,
+        steadyline_exporter_file::FACTORY,
         steadyline_exporter_otlp::FACTORY,
         steadyline_exporter_otlphttp::FACTORY,
         steadyline_exporter_prometheus::FACTORY,

@@ -12,6 +12,7 @@
 
 mod command;
 mod distribution;
+mod elsewhere;
 mod exposition;
 mod logging;
 pub mod reference;

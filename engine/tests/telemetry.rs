@@ -365,7 +365,11 @@ fn keys_that_cannot_work_are_refused_in_words() {
         ("{traces: {propagators: [b3]}}", "tracecontext"),
         ("{logs: {output_paths: [/tmp/x]}}", "standard error"),
         ("{logs: {processors: []}}", "standard error"),
-        ("{resource: {attributes: [{name: a, value: b}]}}", "resource"),
+        ("{resource: {attributes: [{name: a, value: b}]}}", "directly below `resource`"),
+        (
+            "{metrics: {readers: [{periodic: {exporter: {otlp: {endpoint: 'h:1', insecure: true}}}}]}}",
+            "tls: {insecure: true}",
+        ),
     ] {
         let text = wrong(telemetry);
         assert!(text.contains(words), "{telemetry}: {text}");

@@ -18,6 +18,9 @@ pub(super) struct ConfigArgs {
     /// A value to put over the config: `exporters.debug.verbosity=normal`. Repeated: in order.
     #[arg(long = "set", value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Feature gates of the Collector: read, so that its command lines work, and without effect.
+    #[arg(long = "feature-gates", value_name = "GATES", value_delimiter = ',', hide = true)]
+    feature_gates: Vec<String>,
 }
 
 /// How findings are printed.
@@ -35,6 +38,10 @@ pub(super) enum Output {
 impl ConfigArgs {
     /// Reads, merges and expands the config.
     pub(super) fn load(&self) -> (Option<Tree>, Diagnostics) {
+        if !self.feature_gates.is_empty() {
+            let gates = self.feature_gates.join(", ");
+            message(&format!("steadyline: feature gates have no effect here: {gates}"));
+        }
         let sources: Vec<Source> = self.config.iter().map(|argument| Source::parse(argument)).collect();
         load(&sources, &self.set, &ProcessEnvironment)
     }

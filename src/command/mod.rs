@@ -83,7 +83,10 @@ const CONFIG_ERROR: u8 = 78;
 /// The whole program: reads the command line, runs the command, says how it went.
 pub fn main(registry: Registry) -> ExitCode {
     install_tls_provider();
-    let cli = Cli::parse_from(with_default_command(std::env::args_os().collect()));
+    let arguments = with_default_command(std::env::args_os().collect());
+    let cli =
+        Cli::parse_from(with_adot_config(arguments, std::env::var_os(ADOT_CONFIG).is_some_and(|v| !v.is_empty())));
+    let registry = registry.with_elsewhere(crate::elsewhere::ELSEWHERE);
     match dispatch(cli.command, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config) => ExitCode::from(CONFIG_ERROR),
@@ -125,6 +128,31 @@ fn with_default_command(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// The variable with which ECS tasks give the AWS distribution of the Collector its whole config.
+const ADOT_CONFIG: &str = "AOT_CONFIG_CONTENT";
+
+/// Task definitions leave the image's `--config` as it is and set the variable: as there, it goes before the flag.
+fn with_adot_config(mut args: Vec<OsString>, is_set: bool) -> Vec<OsString> {
+    let runs = args.len() <= 1 || args.get(1).is_some_and(|arg| arg == "run");
+    if !(is_set && runs) {
+        return args;
+    }
+    let mut kept: Vec<OsString> = args.drain(..args.len().min(1)).collect();
+    kept.push("run".into());
+    let mut rest = args.into_iter().skip_while(|arg| arg == "run");
+    while let Some(arg) = rest.next() {
+        let text = arg.to_string_lossy();
+        if text == "--config" {
+            rest.next();
+        } else if !text.starts_with("--config=") {
+            kept.push(arg);
+        }
+    }
+    kept.push(format!("--config=env:{ADOT_CONFIG}").into());
+    message(&format!("steadyline: the config is that of {ADOT_CONFIG}; no --config is read"));
+    kept
+}
+
 fn install_tls_provider() {
     // Fails only if one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -151,4 +179,29 @@ fn message(text: &str) {
 /// A runtime for commands that do I/O.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(args: &[&str], is_set: bool) -> Vec<String> {
+        let args = with_default_command(args.iter().map(OsString::from).collect());
+        with_adot_config(args, is_set).into_iter().map(|arg| arg.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_config_flag_alone_means_run() {
+        assert_eq!(rewritten(&["x", "--config=a.yaml"], false), ["x", "run", "--config=a.yaml"]);
+        assert_eq!(rewritten(&["x", "--version"], false), ["x", "--version"]);
+        assert_eq!(rewritten(&["x", "validate", "--config", "a"], true), ["x", "validate", "--config", "a"]);
+    }
+
+    #[test]
+    fn the_variable_of_ecs_task_definitions_goes_before_the_flag() {
+        let expected = ["x", "run", "--set=a=b", "--config=env:AOT_CONFIG_CONTENT"];
+        assert_eq!(rewritten(&["x", "--config=/etc/otel-config.yaml", "--set=a=b"], true), expected);
+        assert_eq!(rewritten(&["x", "run", "--config", "a.yaml", "--set=a=b"], true), expected);
+        assert_eq!(rewritten(&["x"], true), ["x", "run", "--config=env:AOT_CONFIG_CONTENT"]);
+    }
 }

@@ -87,9 +87,18 @@ impl Launch {
 
     /// Starts `run`; its own metrics are served on a free port. Does not wait for anything.
     pub fn spawn(self) -> Steadyline {
+        self.spawn_as(&["run"])
+    }
+
+    /// Starts it as the Collector is started: with `--config` and no command.
+    pub fn spawn_like_the_collector(self) -> Steadyline {
+        self.spawn_as(&[])
+    }
+
+    fn spawn_as(self, subcommand: &[&str]) -> Steadyline {
         let readers = "[{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]";
         let launch = self.set("service.telemetry.metrics.readers", readers);
-        let mut command = launch.command(&["run"]);
+        let mut command = launch.command(subcommand);
         Steadyline { process: Process::start("steadyline", &mut command), metrics: None, _folder: launch.folder }
     }
 

@@ -13,6 +13,7 @@ mod docs;
 mod health;
 mod otlp;
 mod prometheus_versions;
+mod scraping;
 mod shipped;
 mod signals;
 mod sigv4;

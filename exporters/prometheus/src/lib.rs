@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{CreateContext, Exporter, Factory, Spec, Stability};
+use steadyline_component::{CreateContext, Exporter, Factory, Spec, Stability, TemporalityEffect};
 
 pub use config::{Config, ResourceConversion};
 pub use server::PullEndpoint;
@@ -81,6 +81,7 @@ impl Component for PrometheusFactory {
             ("timeout", "a pull endpoint sends nothing: it is asked; remove it"),
         ],
     };
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::NeedsCumulative;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Exporter> {
         let rules = config.check(context)?;

@@ -76,7 +76,9 @@ impl Loss {
         match self {
             Loss::Confirmation => "",
             Loss::NoValue => "the source must set a value, or the flag that there is none",
-            Loss::Delta => "Prometheus knows cumulative data only: configure the source for cumulative temporality",
+            Loss::Delta => {
+                "Prometheus knows cumulative data only: put the processor `deltatocumulative` in front, or configure the source for cumulative temporality"
+            }
             Loss::NoTemporality => "the source must say cumulative or delta",
             Loss::MalformedHistogram => {
                 "bounds must rise, there must be one count more than bounds, and the counts must not exceed the total"

@@ -53,7 +53,7 @@ mod endpoint;
 mod sender;
 
 use steadyline_component::factory::Component;
-use steadyline_component::{CreateContext, Exporter, Factory, Spec, Stability};
+use steadyline_component::{CreateContext, Exporter, Factory, Spec, Stability, TemporalityEffect};
 use steadyline_telemetry::Signal;
 
 pub use config::{Compression, Config, OnCollision, ProtobufMessage, ResourceConversion, TargetInfo};
@@ -82,6 +82,7 @@ impl Component for PrometheusRemoteWriteFactory {
         summary: "Sends metrics by Prometheus remote write, to Amazon Managed Prometheus and others.",
         unsupported: &UNSUPPORTED,
     };
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::NeedsCumulative;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Exporter> {
         create::exporter(&config, context)

@@ -36,7 +36,7 @@ mod selection;
 mod tests;
 
 use steadyline_component::factory::{Component, CreateContext, Factory, Spec, Stability};
-use steadyline_component::{Processor, telemetry::Signal};
+use steadyline_component::{Processor, TemporalityEffect, telemetry::Signal};
 
 pub use config::{Config, InitialValue, MetricMatch, MetricType};
 use processor::CumulativeToDelta;
@@ -59,6 +59,7 @@ impl Component for CumulativeToDeltaFactory {
         summary: "Turns cumulative sums and histograms into deltas.",
         unsupported: &[("metrics", "name the metrics under `include.metrics`, with `include.match_type`")],
     };
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::GivesDelta;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
         let selection = config.check(context)?;

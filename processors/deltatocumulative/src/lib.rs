@@ -33,7 +33,7 @@ mod processor;
 mod tests;
 
 use steadyline_component::factory::{Component, CreateContext, Factory, Spec, Stability};
-use steadyline_component::{Processor, telemetry::Signal};
+use steadyline_component::{Processor, TemporalityEffect, telemetry::Signal};
 
 pub use config::Config;
 use processor::DeltaToCumulative;
@@ -56,6 +56,7 @@ impl Component for DeltaToCumulativeFactory {
         summary: "Adds up delta sums and histograms to cumulative ones.",
         unsupported: &[],
     };
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::GivesCumulative;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
         config.check(context)?;
