@@ -40,7 +40,7 @@ mod items;
 use std::sync::Arc;
 
 use steadyline_attributes::{Problems, Tree, tree};
-use steadyline_component::factory::Component;
+use steadyline_component::factory::{Component, TemporalityEffect};
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{Batch, Connector, CreateContext, Data, Factory, Header, Spec, Stability, Work};
 
@@ -74,6 +74,7 @@ impl Component for CountFactory {
             ("**.any_depth", "give the attribute's own key; values inside of values are not looked at"),
         ],
     };
+    const TEMPORALITY: TemporalityEffect = TemporalityEffect::GivesDelta;
 
     fn create(config: CountConfig, context: &mut CreateContext<'_>) -> Option<Box<dyn Connector>> {
         let mut problems = Problems::default();
