@@ -5,8 +5,11 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint};
-use opentelemetry_proto::tonic::metrics::v1::{exponential_histogram_data_point::Buckets, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+    exponential_histogram_data_point::Buckets, number_data_point, summary_data_point::ValueAtQuantile,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use steadyline_telemetry::Signal;
@@ -213,6 +216,82 @@ fn what_is_not_otlp_json_is_refused_with_its_place() {
         assert!(span(fields).is_err(), "{fields}");
     }
     assert!(attribute(r#"{"bytesValue":"*"}"#).is_err());
+}
+
+/// What the exporters write as JSON is read as what it was.
+#[test]
+fn json_that_we_write_is_read_as_what_it_was() {
+    use any_value::Value::*;
+    let any = |value| AnyValue { value: Some(value) };
+    let pair = |key: &str, value| KeyValue { key: key.into(), value: Some(any(value)), ..KeyValue::default() };
+    let list = ArrayValue(self::ArrayValue { values: vec![any(IntValue(i64::MIN)), any(DoubleValue(1e300))] });
+    let map = KvlistValue(KeyValueList {
+        values: vec![pair("a", BoolValue(true)), pair("", StringValue("\u{1f980}".into()))],
+    });
+    let attributes = vec![pair("list", list), pair("map", map), pair("bytes", BytesValue(vec![0, 255, 16]))];
+    let exemplar = Exemplar {
+        filtered_attributes: attributes.clone(),
+        time_unix_nano: u64::MAX,
+        span_id: vec![1; 8],
+        trace_id: vec![0xab; 16],
+        value: Some(exemplar::Value::AsInt(-1)),
+    };
+    let number = |value| NumberDataPoint {
+        attributes: attributes.clone(),
+        start_time_unix_nano: 1,
+        time_unix_nano: 2,
+        exemplars: vec![exemplar.clone()],
+        flags: 1,
+        value: Some(value),
+    };
+    let buckets = Some(Buckets { offset: i32::MIN, bucket_counts: vec![0, u64::MAX] });
+    let data = [
+        Data::Gauge(Gauge { data_points: vec![number(number_data_point::Value::AsInt(i64::MAX))] }),
+        Data::Sum(Sum {
+            data_points: vec![number(number_data_point::Value::AsDouble(-0.5))],
+            aggregation_temporality: 2,
+            is_monotonic: true,
+        }),
+        Data::Histogram(Histogram {
+            data_points: vec![HistogramDataPoint {
+                attributes: attributes.clone(),
+                count: 3,
+                sum: Some(0.0),
+                bucket_counts: vec![1, 2],
+                explicit_bounds: vec![0.1],
+                exemplars: vec![exemplar.clone()],
+                min: Some(-1.0),
+                max: None,
+                ..HistogramDataPoint::default()
+            }],
+            aggregation_temporality: 1,
+        }),
+        Data::ExponentialHistogram(ExponentialHistogram {
+            data_points: vec![ExponentialHistogramDataPoint {
+                scale: -10,
+                zero_count: 7,
+                positive: buckets.clone(),
+                negative: buckets,
+                zero_threshold: 0.5,
+                ..ExponentialHistogramDataPoint::default()
+            }],
+            aggregation_temporality: 2,
+        }),
+        Data::Summary(Summary {
+            data_points: vec![SummaryDataPoint {
+                count: 2,
+                sum: 1.0,
+                quantile_values: vec![ValueAtQuantile { quantile: 0.5, value: 2.0 }],
+                ..SummaryDataPoint::default()
+            }],
+        }),
+    ];
+    let metric = |data| Metric { name: "m".into(), unit: "s".into(), data: Some(data), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: data.map(metric).into(), schema_url: "u".into(), ..ScopeMetrics::default() };
+    let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+    let request = ExportMetricsServiceRequest { resource_metrics: vec![resource] };
+    let json = serde_json::to_string(&request).unwrap();
+    assert_eq!(metrics(&json).unwrap(), request, "{json}");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! OTLP over HTTP: both encodings, every compression, answers in the encoding of the request, CORS.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
+use steadyline_component::receiver::Intake;
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{Data, SendError, SettleError};
+use steadyline_component::{Batch, Budget, Data, Output, Outputs, SendError, SettleError, Until, async_trait};
 use steadyline_http::Compression;
 
-use super::{ALL, BOTH, JSON, PROTOBUF, compressed, gauges, records, request, run, run_with};
+use super::{ALL, BOTH, JSON, PROTOBUF, compressed, gauges, records, request, run, run_before, run_with};
 
 fn path(signal: Signal) -> String {
     format!("/v1/{signal}")
@@ -156,6 +158,33 @@ async fn browsers_are_told_whether_they_may() {
         let said = answer.headers.get("access-control-allow-origin").map(|value| value.to_str().unwrap());
         assert_eq!((answer.status.as_u16(), said), (200, leave));
     }
+}
+
+/// Pipelines that take a batch and never come back.
+struct Stuck(Budget);
+
+#[async_trait]
+impl Intake for Stuck {
+    async fn send(&self, _: Batch, _: Until) -> Result<(), SendError> {
+        std::future::pending().await
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.0
+    }
+
+    fn refused(&self, reason: &'static str, _: u64) {
+        panic!("what was taken is not refused: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_to_try_again() {
+    let yaml = "protocols: {http: {endpoint: '127.0.0.1:0', write_timeout: 50ms}}";
+    let output = Output::new(Arc::new(Stuck(Budget::new(8 << 20))));
+    let receiver = run_before(yaml, &mut Default::default(), Outputs::new([(Signal::Logs, output)])).await.unwrap();
+    let answer = receiver.post("/v1/logs", &[PROTOBUF], records(1)).await;
+    assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(Duration::from_secs(1))));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::testkit::{TestExtensions, TestIntake, create_with};
 use steadyline_component::{
-    Board, Clock, CreateContext, Extension, Host, Meter, Payload, Receiver, Shutdown, Spec, StartError,
+    Board, Clock, CreateContext, Extension, Host, Meter, Outputs, Payload, Receiver, Shutdown, Spec, StartError,
 };
 use steadyline_http::{Answer, Client, ClientOptions, Compression, CompressionParams, Compressor};
 use tokio::task::JoinHandle;
@@ -70,15 +70,25 @@ pub(super) async fn run_with(
     budget: u64,
     signals: &[Signal],
 ) -> Result<Running, StartError> {
+    let intake = TestIntake::new(budget);
+    let running = run_before(yaml, &mut extensions, intake.outputs(signals)).await?;
+    Ok(Running { intake, ..running })
+}
+
+/// The same with any outputs; the intake is nobody's.
+pub(super) async fn run_before(
+    yaml: &str,
+    extensions: &mut TestExtensions,
+    outputs: Outputs,
+) -> Result<Running, StartError> {
     let clock = Clock::system();
-    let mut receiver = create_with::<Plain>(yaml, &mut extensions, &clock, &Meter::default()).map_err(StartError)?;
+    let mut receiver = create_with::<Plain>(yaml, extensions, &clock, &Meter::default()).map_err(StartError)?;
     let (stop, shutdown) = Shutdown::new();
     let host = Host { board: Board::new(clock.clone()), clock, shutdown: shutdown.clone() };
     receiver.start(&host).await?;
     let address = |door: &Option<steadyline_http::Door>| door.as_ref().map(|door| door.address()).unwrap_or_default();
     let (grpc, http) = (address(&receiver.grpc_door), address(&receiver.http_door));
-    let intake = TestIntake::new(budget);
-    let outputs = intake.outputs(signals);
+    let intake = TestIntake::new(1 << 20);
     let task = tokio::spawn(async move { Box::new(receiver).run(outputs, shutdown).await.unwrap() });
     Ok(Running { grpc, http, intake, stop, task })
 }
