@@ -39,17 +39,6 @@ impl Tree {
         let unbounded = Limits { max_bytes: usize::MAX, ..Limits::default() };
         Opaque::count(signal, bytes.into(), &unbounded).expect("what was just encoded can be counted")
     }
-
-    /// How many spans or records there are.
-    pub fn items(&self) -> u64 {
-        fn count<R: Root>(roots: &[R]) -> u64 {
-            roots.iter().flat_map(Root::branches).map(|branch| branch.items().len() as u64).sum()
-        }
-        match self {
-            Tree::Traces(data) => count(&data.resource_spans),
-            Tree::Logs(data) => count(&data.resource_logs),
-        }
-    }
 }
 
 /// A change of a tree, whatever its items are.
@@ -214,4 +203,30 @@ fn retain_span_events(span: &mut Span, mut keep: impl FnMut(&Span, usize) -> boo
     let before = span.events.len();
     span.events.retain(|_| kept.next().copied().unwrap_or(true));
     before - span.events.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
+
+    use super::*;
+
+    /// A record whose body is so many arrays inside each other.
+    fn nested(depth: usize) -> Opaque {
+        let mut body = AnyValue { value: Some(Any::IntValue(1)) };
+        for _ in 0..depth {
+            body = AnyValue { value: Some(Any::ArrayValue(ArrayValue { values: vec![body] })) };
+        }
+        let log_records = vec![LogRecord { body: Some(body), ..LogRecord::default() }];
+        let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+        Tree::Logs(LogsData { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] }).encode()
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let fine = nested(32);
+        assert_eq!(Tree::decode(&fine).unwrap().encode(), fine);
+        assert!(Tree::decode(&nested(1000)).is_err());
+    }
 }

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, HistogramDataPoint, MetricsData, metric};
 use proptest::prelude::*;
+use prost::Message;
 use steadyline_attributes::value::{self, ConvertedType, to_any};
 use steadyline_attributes::{ActionConfig, Actions, Chosen, Fixed, Problems, Read};
 use steadyline_component::testkit;
 use steadyline_telemetry::metrics::{MetricDef, NumberValue};
-use steadyline_telemetry::{Limits, Metrics, MetricsBuilder, Value};
+use steadyline_telemetry::{Limits, MetricKind, Metrics, MetricsBuilder, Temporality, Value};
 
 fn actions(json: &str) -> Actions {
     let (actions, problems) = try_actions(json);
@@ -108,6 +110,36 @@ fn resources_change_without_their_points() {
     let expected = ["resource{env=\"prod\",x=1}", "m{a=\"1\"} 1", "resource{y=2,env=\"prod\"}", "m{a=\"2\"} 2"];
     assert_eq!(testkit::render(&metrics), expected);
     assert_eq!(metrics.tables().points, points);
+}
+
+#[test]
+fn histograms_keep_their_buckets() {
+    let body = HistogramDataPoint {
+        count: 3,
+        bucket_counts: vec![1, 2],
+        explicit_bounds: vec![0.5],
+        exemplars: vec![Exemplar { filtered_attributes: vec![pair("secret")], ..Exemplar::default() }],
+        ..HistogramDataPoint::default()
+    };
+    let mut builder = MetricsBuilder::new();
+    let kind = MetricKind::Histogram { temporality: Temporality::Cumulative };
+    let metric = builder.metric(MetricDef { kind, ..MetricDef::gauge("h") });
+    let shape = builder.shape(["secret", "a"]);
+    let values = [builder.value(Value::text("x")), builder.value(Value::text("y"))];
+    builder.body(metric, shape, &values, 5, 0, 0, &body.encode_to_vec());
+    let mut metrics = Metrics::decode(builder.finish().encode(), &Limits::default()).unwrap();
+    assert!(actions(r#"[{"key":"secret","action":"delete"}]"#).edit_points(&mut metrics, &Chosen::All));
+    let data = MetricsData::decode(metrics.encode()).unwrap();
+    let metric = &data.resource_metrics[0].scope_metrics[0].metrics[0];
+    let Some(metric::Data::Histogram(histogram)) = &metric.data else { panic!("no histogram") };
+    let point = &histogram.data_points[0];
+    assert_eq!(point.attributes.iter().map(|pair| &*pair.key).collect::<Vec<_>>(), ["a"]);
+    assert_eq!((point.count, &*point.bucket_counts, point.time_unix_nano), (3, &[1, 2][..], 5));
+    assert_eq!(point.exemplars, body.exemplars, "exemplars are no attributes of the point");
+}
+
+fn pair(key: &str) -> KeyValue {
+    KeyValue { key: key.into(), value: Some(to_any(Value::Bool(true))), ..KeyValue::default() }
 }
 
 #[test]

@@ -77,6 +77,8 @@ fn spans_and_their_events() {
         (r#"IsMatch(name, "^GET /\\w+$")"#, true),
         (r#"IsMatch(attributes["code"], "^5")"#, true),
         (r#"IsMatch(attributes["none"], ".*")"#, false),
+        (r#"IsMatch(attributes["none"], ".*") == false"#, true),
+        (r#"IsMatch(name, "GET") != true or IsMatch(name, "POST") == true"#, false),
         (r#"resource.attributes["service.name"] == "shop""#, true),
         (r#"instrumentation_scope.name == "http" and scope.version == "1""#, true),
         (r#"trace_id.string == "abababababababababababababababab""#, true),

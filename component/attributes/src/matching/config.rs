@@ -314,7 +314,6 @@ impl Compiler<'_> {
 
     fn libraries(&mut self, libraries: &[LibraryConfig]) -> Vec<LibraryTest> {
         let list = path_join(self.path, "libraries");
-        let base = self.path;
         let mut tests = Vec::new();
         for (at, library) in libraries.iter().enumerate() {
             let path = path_index(&list, at);
@@ -328,7 +327,6 @@ impl Compiler<'_> {
             };
             tests.extend(name.map(|name| LibraryTest { name, version }));
         }
-        self.path = base;
         tests
     }
 }

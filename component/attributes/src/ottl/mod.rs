@@ -7,7 +7,8 @@
 //!   `AGGREGATION_TEMPORALITY_DELTA`). Integers and floats compare as numbers; values of different types are unequal and
 //!   in no order; an absent attribute is `nil`.
 //! - `and`, `or`, `not`, parentheses, `true`, `false`.
-//! - `IsMatch(path, "expression")`: the regular expression matches somewhere in the value as text; never in `nil`.
+//! - `IsMatch(path, "expression")`: the regular expression matches somewhere in the value as text; never in `nil`. What it says may be
+//!   compared with `true` or `false`.
 //! - `HasAttrKeyOnDatapoint("key")` and `HasAttrOnDatapoint("key", "value")` where the context is the metric.
 //!
 //! | context | paths, bare or behind `context.` |
@@ -172,6 +173,7 @@ mod tests {
             ("1 + 1 == 2", "column 3: arithmetic is not supported yet"),
             ("kind == SPAN_KIND_FOO", "column 9: unknown name `SPAN_KIND_FOO`"),
             ("HasAttrKeyOnDatapoint(\"a\")", "column 1: `HasAttrKeyOnDatapoint` is about the points of a metric"),
+            ("IsMatch(name, \"x\") == 1", "column 23: expected `true` or `false`, found `1`"),
             ("name == [1]", "column 9: lists and maps are not supported yet"),
             ("name == 99999999999999999999", "column 9: the number `99999999999999999999` is too large"),
         ];
@@ -192,6 +194,7 @@ mod tests {
             (r#"span.name == "x" and spanevent.name == "y""#, Context::SpanEvent),
             (r#"log.severity_number < SEVERITY_NUMBER_WARN"#, Context::Log),
             (r#"scope.name == "x""#, Context::Scope),
+            (r#"HasAttrKeyOnDatapoint("x") and resource.attributes["a"] == 1"#, Context::Metric),
         ];
         for (text, expected) in rows {
             assert_eq!(context(text), Ok(expected), "{text}");

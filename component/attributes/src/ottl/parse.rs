@@ -92,7 +92,8 @@ impl Parser {
             Token::End => return self.fail("expected a condition, found the end"),
             Token::Word(name) if *self.peek_second() == Token::Sign("(") => {
                 let name = name.clone();
-                return self.function(&name);
+                let answer = self.function(&name)?;
+                return self.compared(answer);
             }
             Token::Word(name) if matches!(&**name, "true" | "false") => {
                 let value = name == "true";
@@ -121,6 +122,23 @@ impl Parser {
         Ok(Expr::Compare(left, comparison, right))
     }
 
+    /// What a function says, perhaps compared with `true` or `false`.
+    fn compared(&mut self, answer: Expr) -> Result<Expr> {
+        let equal = match self.peek() {
+            Token::Sign("==") => true,
+            Token::Sign("!=") => false,
+            _ => return Ok(answer),
+        };
+        self.at += 1;
+        let wanted = match self.peek() {
+            Token::Word(word) if word == "true" => true,
+            Token::Word(word) if word == "false" => false,
+            _ => return self.expected("`true` or `false`"),
+        };
+        self.at += 1;
+        Ok(if wanted == equal { answer } else { Expr::Not(Box::new(answer)) })
+    }
+
     fn function(&mut self, name: &str) -> Result<Expr> {
         match name {
             "IsMatch" => {
@@ -137,9 +155,10 @@ impl Parser {
                 Ok(Expr::IsMatch(operand, regex))
             }
             "HasAttrKeyOnDatapoint" | "HasAttrOnDatapoint" => {
-                if self.context != Some(Context::Metric) {
+                if self.context.is_some_and(|context| context != Context::Metric) {
                     return self.fail(format!("`{name}` is about the points of a metric"));
                 }
+                self.sees(Context::Metric, self.column())?;
                 self.at += 2;
                 let key = self.text("a key in quotes")?;
                 let value = match name {
@@ -206,22 +225,29 @@ impl Parser {
                 return wrong(format!("say what `{path}` is about: `metric.{path}`, `span.{path}`, ..."));
             }
         };
-        match self.context {
-            Some(about) if !about.sees(context) => {
-                return wrong(format!("a condition about a {} does not see `{}`", about.name(), context.name()));
-            }
-            Some(_) => {}
-            None if context.sees(self.lowest) => self.lowest = context,
-            None if self.lowest.sees(context) => {}
-            None => {
-                let (one, other) = (context.name(), self.lowest.name());
-                return wrong(format!("`{one}` and `{other}` do not go together in one condition"));
-            }
-        }
+        self.sees(context, column)?;
         match field(context, &words.join("."), key) {
             Ok(field) => Ok(Path { context, field }),
             Err(message) => wrong(message),
         }
+    }
+
+    /// Checks that the condition may speak of a context; where none was given, the lowest that it speaks of is noted.
+    fn sees(&mut self, context: Context, column: usize) -> Result<()> {
+        let message = match self.context {
+            Some(about) if about.sees(context) => return Ok(()),
+            Some(about) => format!("a condition about a {} does not see `{}`", about.name(), context.name()),
+            None if context.sees(self.lowest) => {
+                self.lowest = context;
+                return Ok(());
+            }
+            None if self.lowest.sees(context) => return Ok(()),
+            None => {
+                let (one, other) = (context.name(), self.lowest.name());
+                format!("`{one}` and `{other}` do not go together in one condition")
+            }
+        };
+        Err(OttlError { column, message })
     }
 
     fn key(&mut self) -> Result<Option<String>> {
