@@ -262,3 +262,21 @@ fn native_histograms_also_empty_ones() {
     let histogram = read[0].metric[0].histogram.as_ref().unwrap();
     assert_eq!(histogram.positive_span, [pb::Span { offset: 0, length: 0 }]);
 }
+
+#[test]
+fn a_unit_is_shown_only_where_the_name_ends_with_it() {
+    let rows = [
+        ("age_seconds", MetricKind::Gauge, Some("seconds")),
+        ("age", MetricKind::Gauge, None),
+        ("ageseconds", MetricKind::Gauge, None),
+        ("seconds", MetricKind::Gauge, None),
+        ("work_seconds_total", MetricKind::Counter, Some("seconds")),
+        ("work_seconds", MetricKind::Counter, Some("seconds")),
+        ("work_seconds_total", MetricKind::Gauge, None),
+    ];
+    for (name, kind, unit) in rows {
+        let family = Family { unit: "seconds", ..family(name, kind) };
+        let series: &[Series<'_>] = &[Series::new(&[], SampleValue::Number(1.0))];
+        assert_eq!(write(&[(family, series)])[0].unit.as_deref(), unit, "{name} {kind:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! `io.prometheus.client.MetricFamily`, each message behind its length: the only exposition that shows native histograms.
 
+use super::text::has_unit;
 use super::{Family, FamilyWriter, Histogram, SampleValue, Series, Summary};
 use crate::metric::{Exemplar, MetricKind, NativeHistogram, Span};
 use crate::names::{Escaping, put_escaped};
@@ -17,7 +18,10 @@ pub(super) fn put_head(writer: &mut FamilyWriter<'_>, family: &Family<'_>) {
     }
     put_tag(out, 3, WireType::Varint);
     put_varint(out, type_number(family.kind));
-    if !family.unit.is_empty() {
+    let counter = family.kind == MetricKind::Counter;
+    let stem = writer.name.strip_suffix(b"_total").filter(|_| counter).unwrap_or(writer.name);
+    // A scraper refuses the whole page for a unit that does not end the name.
+    if has_unit(stem, family.unit) {
         put_bytes(out, 5, family.unit.as_bytes());
     }
 }

@@ -109,7 +109,8 @@ fn is_suffixed(name: &[u8], suffix: &[u8]) -> bool {
     name.len() > suffix.len() && name.ends_with(suffix)
 }
 
-fn has_unit(name: &[u8], unit: &str) -> bool {
+/// Whether a family's name, without the suffix of its type, ends with its unit.
+pub(super) fn has_unit(name: &[u8], unit: &str) -> bool {
     let rest = name.strip_suffix(unit.as_bytes());
     !unit.is_empty() && rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with(b"_"))
 }
