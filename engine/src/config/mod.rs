@@ -13,4 +13,4 @@ pub use telemetry::{
     OtlpCompression, OtlpProtocol, OtlpPush, ParentBased, PeriodicReader, PrometheusReader, Propagator, PullExporter,
     PullReader, PushExporter, Ratio, Reader, Sampler, SpanProcessor, TelemetryConfig, TracesTelemetry,
 };
-pub use values::{HeaderList, Millis};
+pub use values::{AttributeValue, HeaderList, Millis};

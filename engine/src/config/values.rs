@@ -140,6 +140,66 @@ impl JsonSchema for HeaderList {
     }
 }
 
+/// The value of an attribute of the resource, as text; without one, the attribute is taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttributeValue(pub Option<String>);
+
+impl<'de> Deserialize<'de> for AttributeValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+
+        impl Visitor<'_> for Scalar {
+            type Value = AttributeValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value (attributes stand directly below `resource`, each as `name: value`)")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<AttributeValue, E> {
+                Ok(AttributeValue(None))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<AttributeValue, E> {
+                Ok(AttributeValue(Some(text.to_string())))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<AttributeValue, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<AttributeValue, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<AttributeValue, E> {
+                self.visit_str(&value.to_string())
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<AttributeValue, E> {
+                self.visit_str(&value.to_string())
+            }
+        }
+
+        deserializer.deserialize_any(Scalar)
+    }
+}
+
+impl Serialize for AttributeValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl JsonSchema for AttributeValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AttributeValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean", "null"]})
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the failure it reports")]
@@ -165,6 +225,16 @@ mod tests {
         for wrong in ["time: -1", "time: soon", "time: [1]", "time: 1.5"] {
             decode(wrong).unwrap_err();
         }
+    }
+
+    #[test]
+    fn attributes_are_single_values_or_nothing() {
+        type Attributes = BTreeMap<String, AttributeValue>;
+        let decode = |text: &str| steadyline_config::decode_text::<Attributes>(text, &|_: &str| None);
+        let attributes = decode("{a: x, b: 5, c: true, d: null, e:}").unwrap();
+        let texts: Vec<Option<&str>> = attributes.values().map(|value| value.0.as_deref()).collect();
+        assert_eq!(texts, [Some("x"), Some("5"), Some("true"), None, None]);
+        assert!(decode("attributes: [{name: a}]").unwrap_err().to_text(false).contains("directly below `resource`"));
     }
 
     #[test]

@@ -6,11 +6,13 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
+use crate::config::AttributeValue;
+
 /// What the process calls itself unless config says otherwise.
 pub(super) const SERVICE_NAME: &str = "steadyline";
 
 /// `service.telemetry.resource`: a name without a value takes away a default attribute.
-type Configured = BTreeMap<String, Option<String>>;
+type Configured = BTreeMap<String, AttributeValue>;
 
 /// All attributes: name and version of the program, a random id of this process, and what config says.
 pub(super) fn of_process(configured: &Configured) -> Resource {
@@ -31,7 +33,7 @@ pub(super) fn that_stays(configured: &Configured) -> Vec<(String, String)> {
 fn merge(defaults: impl IntoIterator<Item = (&'static str, String)>, configured: &Configured) -> Vec<(String, String)> {
     let mut all: BTreeMap<&str, String> = defaults.into_iter().collect();
     for (name, value) in configured {
-        match value {
+        match &value.0 {
             Some(value) => drop(all.insert(name, value.clone())),
             None => drop(all.remove(name.as_str())),
         }
@@ -55,9 +57,9 @@ mod tests {
     #[test]
     fn config_adds_replaces_and_takes_away() {
         let configured = Configured::from([
-            ("service.name".into(), Some("sidecar".into())),
-            ("service.instance.id".into(), None),
-            ("deployment.environment".into(), Some("prod".into())),
+            ("service.name".into(), AttributeValue(Some("sidecar".into()))),
+            ("service.instance.id".into(), AttributeValue(None)),
+            ("deployment.environment".into(), AttributeValue(Some("prod".into()))),
         ]);
         let resource = of_process(&configured);
         let get = |name: &'static str| resource.get(&name.into()).map(|value| value.to_string());
