@@ -41,6 +41,7 @@
 //! | `http` | the client: credentials, redirects, bounds |
 //! | `ingest`, `series` | a body read; what is remembered of a target |
 //! | `emit`, `points`, `report`, `units` | batches made of it |
+//! | `offline` | the same without a target, for measuring |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
@@ -50,6 +51,7 @@ mod emit;
 mod http;
 mod ingest;
 mod job;
+pub mod offline;
 mod points;
 mod receiver;
 mod report;

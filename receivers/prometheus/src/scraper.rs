@@ -10,7 +10,7 @@ use steadyline_component::{Batch, Clock, Header, Output, SendError, Shutdown, Un
 use steadyline_scrape::Format;
 use tokio::sync::watch;
 
-use crate::emit::Emitter;
+use crate::emit::{Emitter, Place};
 use crate::http::{Fetched, Memory as BodyMemory};
 use crate::ingest::{Counts, Memory, Reading, Scraped};
 use crate::job::Job;
@@ -44,6 +44,8 @@ pub(crate) struct Scraper {
     job: Arc<Job>,
     target: Arc<Target>,
     reading: Arc<Reading>,
+    /// Where the target is; its labels are those of the report.
+    place: Place,
     memory: Memory,
     output: Output,
     source: Arc<str>,
@@ -89,10 +91,15 @@ impl Scraper {
     pub(crate) fn new(job: Arc<Job>, target: Arc<Target>, wish: watch::Receiver<Wish>, around: Surroundings) -> Self {
         let mut reading = job.reading.clone();
         reading.rules.target = target.labels.clone().into();
+        let mut place = target.place.clone();
+        let lacks = |name: &String| !target.labels.iter().any(|(known, _)| known == name);
+        place.labels.extend(reading.rules.external.iter().filter(|(name, _)| lacks(name)).cloned());
+        place.labels.sort();
         Scraper {
             job,
             target,
             reading: Arc::new(reading),
+            place,
             memory: Memory::new(around.seed),
             output: around.output,
             source: around.source,
@@ -315,7 +322,7 @@ impl Scraper {
     async fn send(&mut self, scraped: Scraped, time: i64, report: Report, memory: Option<BodyMemory>) {
         let permit = memory.and_then(BodyMemory::into_permit);
         let mut emitter = Emitter::new(scraped, time, report);
-        while let Some(metrics) = emitter.next_batch(&mut self.memory, &self.target.place) {
+        while let Some(metrics) = emitter.next_batch(&mut self.memory, &self.place) {
             let header = Header { source: Arc::clone(&self.source), permit: permit.clone(), ..Header::default() };
             let batch = Batch { header, data: steadyline_component::Data::Metrics(metrics) };
             if !self.deliver(batch).await {

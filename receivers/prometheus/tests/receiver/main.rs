@@ -2,5 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod auth;
+mod bodies;
 mod common;
+mod configs;
 mod conformance;
+mod discovery;
+mod faults;
+mod staleness;
+mod timing;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::telemetry::{Metrics, Signal};
 use steadyline_component::testkit::{TestExtensions, TestIntake, create_with, render};
-use steadyline_component::{Board, Clock, Host, Meter, Shutdown};
+use steadyline_component::{Board, Budget, Clock, Host, Meter, Shutdown};
 use steadyline_http::testkit::{Backend, Reply};
 use steadyline_receiver_prometheus::PrometheusFactory;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     pub(crate) intake: Arc<TestIntake>,
     pub(crate) meter: Meter,
+    budget: Budget,
     trigger: ShutdownTrigger,
     task: JoinHandle<()>,
 }
@@ -43,8 +44,9 @@ impl Rig {
         receiver.start(&host).await.unwrap();
         let intake = TestIntake::new(budget);
         let outputs = intake.outputs(&[Signal::Metrics]);
+        let budget = outputs.budget().unwrap().clone();
         let task = tokio::spawn(async move { receiver.run(outputs, shutdown).await.unwrap() });
-        let rig = Rig { clock, intake, meter, trigger, task };
+        let rig = Rig { clock, intake, meter, budget, trigger, task };
         rig.settle().await;
         rig
     }
@@ -68,6 +70,13 @@ impl Rig {
         let mut batches = self.intake.take();
         assert_eq!(batches.len(), 1, "one scrape is one batch");
         metrics_of(batches.remove(0))
+    }
+
+    /// Waits until all memory is given back.
+    pub(crate) async fn memory_is_given_back(&self) {
+        while self.budget.used() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The value of an instrument; 0 if there is none.

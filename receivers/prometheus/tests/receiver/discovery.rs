@@ -1,0 +1,93 @@
+//! Targets that come and go.
+
+use std::time::Duration;
+
+use steadyline_http::testkit::{Backend, Reply};
+
+use crate::common::{INTERVAL, Rig, lines, metrics_of, target};
+
+/// Waits, with time going by, until a batch comes whose lines are as wanted.
+async fn until(rig: &Rig, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+    for _ in 0..1000 {
+        rig.clock.advance(INTERVAL / 10);
+        rig.settle().await;
+        for batch in rig.intake.take() {
+            let lines = lines(&metrics_of(batch));
+            if wanted(&lines) {
+                return lines;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it did not come");
+}
+
+fn job(discovery: &str) -> String {
+    format!("config:\n  scrape_configs:\n    - job_name: test\n      scrape_interval: 10s\n      {discovery}\n")
+}
+
+#[tokio::test]
+async fn files_are_read_again_when_they_change_and_keep_their_targets_when_they_break() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("targets.yml");
+    let backend = target(&["a 1\n"]).await;
+    let list = |zone: &str| format!("- targets: ['{}']\n  labels: {{zone: {zone}}}\n", backend.address);
+    std::fs::write(&file, list("one")).unwrap();
+    let relabel = "\n      relabel_configs: [{source_labels: [__meta_filepath], regex: '.*/(.*)', target_label: file}]";
+    let rig =
+        Rig::start(&job(&format!("file_sd_configs: [{{files: ['{}/*.yml']}}]{relabel}", folder.path().display())))
+            .await;
+    assert_eq!(rig.scrape().await[1], "a{file=\"targets.yml\",zone=\"one\"} 1");
+    std::fs::write(&file, "- targets: [").unwrap();
+    until(&rig, |_| rig.count("prometheus_discovery_failures") > 0.0).await;
+    assert_eq!(rig.count("prometheus_targets"), 1.0);
+    std::fs::write(&file, list("number two")).unwrap();
+    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"number two\"} 1").await;
+    // Another label is another target: the first ends.
+    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"one\"} stale").await;
+    std::fs::remove_file(&file).unwrap();
+    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"number two\"} stale").await;
+    assert_eq!(rig.count("prometheus_targets"), 0.0);
+}
+
+#[tokio::test]
+async fn a_server_lists_targets_and_its_failures_change_nothing() {
+    let backend = target(&["a 1\n"]).await;
+    let address = backend.address;
+    let server = Backend::start(move |_, number| match number {
+        0 => Reply::status(
+            200,
+            &format!("[{{\"targets\":[\"{address}\"],\"labels\":{{\"zone\":\"x\",\"__meta_kind\":\"k\"}}}}]"),
+        )
+        .with("content-type", "application/json; charset=utf-8"),
+        1 => Reply::status(500, "no"),
+        2 => Reply::status(200, "[]").with("content-type", "text/html"),
+        3 => Reply::status(200, "{}").with("content-type", "application/json"),
+        _ => Reply::status(200, "[]").with("content-type", "application/json"),
+    })
+    .await;
+    let discovery = format!(
+        "http_sd_configs: [{{url: \"{}/targets\", refresh_interval: 30s, basic_auth: {{username: u, password: p}}}}]\n      relabel_configs: [{{source_labels: [__meta_kind], target_label: kind}}]",
+        server.url()
+    );
+    let rig = Rig::start(&job(&discovery)).await;
+    until(&rig, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} 1").await;
+    until(&rig, |_| rig.count("prometheus_discovery_failures") >= 3.0).await;
+    assert_eq!(rig.count("prometheus_targets"), 1.0);
+    until(&rig, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} stale").await;
+    let request = &server.requests()[0];
+    assert_eq!((request.line.as_str(), request.header("accept")), ("GET /targets", "application/json"));
+    assert_eq!(request.header("x-prometheus-refresh-interval-seconds"), "30");
+    assert_eq!(request.header("authorization"), "Basic dTpw");
+}
+
+#[tokio::test]
+async fn what_is_no_target_is_left_out_and_the_others_are_scraped() {
+    let backend = target(&["a 1\n"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let list = format!("[{{\"targets\": [\"http://x/y\", \"{}\", \"\"]}}]", backend.address);
+    std::fs::write(folder.path().join("t.json"), list).unwrap();
+    let rig = Rig::start(&job(&format!("file_sd_configs: [{{files: ['{}/t.json']}}]", folder.path().display()))).await;
+    assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);
+    assert_eq!(rig.count("prometheus_targets"), 1.0);
+}
