@@ -11,6 +11,7 @@ use opentelemetry_otlp::{
     Compression, ExporterBuildError, MetricExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
     WithTonicConfig,
 };
+use opentelemetry_sdk::error::OTelSdkError;
 use steadyline_component::{Clock, Payload, StartError};
 use steadyline_http::{Client, ClientOptions, Connector, Versions, headers, peer_of};
 use tokio::runtime::Handle;
@@ -70,6 +71,18 @@ pub(super) fn spans(config: &OtlpPush, clock: &Clock) -> Result<SpanExporter, St
         }
     }
     .map_err(|error| not_made(&error))
+}
+
+/// Why something could not be sent, for people.
+pub(super) fn words(error: &OTelSdkError) -> String {
+    let text = match error {
+        OTelSdkError::InternalFailure(text) => text.clone(),
+        other => other.to_string(),
+    };
+    // A chain of causes tells the last one twice.
+    let twice = |&(at, _): &(usize, &str)| text[..at].ends_with(&text[at + 2..]);
+    let end = text.match_indices(": ").find(twice).map_or(text.len(), |(at, _)| at);
+    text[..end].to_string()
 }
 
 fn compressed<B>(config: &OtlpPush, builder: B, with: impl FnOnce(B, Compression) -> B) -> B {
@@ -173,5 +186,18 @@ impl HttpClient for HttpTransport {
         let mut response = Response::new(answer.body);
         (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let words = |text: &str| words(&OTelSdkError::InternalFailure(text.into()));
+        assert_eq!(words("export failed: transport error: no: no"), "export failed: transport error: no");
+        assert_eq!(words("export failed: a: b: a: b"), "export failed: a: b");
+        assert_eq!(words("export failed: 503"), "export failed: 503");
     }
 }

@@ -82,7 +82,7 @@ impl Sending {
         let Ok(collected) = self.collector.collect() else { return };
         let words = match tokio::time::timeout(self.timeout, self.exporter.export(&collected)).await {
             Ok(Ok(())) => return self.gate.reset(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => otlp::words(&error),
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
         if let Some(more) = self.gate.pass() {

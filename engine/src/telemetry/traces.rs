@@ -163,7 +163,8 @@ impl<E: SpanExporter> SpanExporter for Telling<E> {
             Err(error) => {
                 if let Some(more) = self.gate.pass() {
                     let endpoint = &self.endpoint;
-                    tracing::warn!(endpoint, suppressed = more, "own traces could not be sent: {error}");
+                    let words = otlp::words(error);
+                    tracing::warn!(endpoint, suppressed = more, "own traces could not be sent: {words}");
                 }
             }
         }
