@@ -453,7 +453,7 @@ async fn the_processor_waits_for_nothing_once_it_runs() {
     let mut processor = ResourceDetection::new(detection("", &vars, Path::new(NOWHERE)), true);
     let clock = Clock::manual(0);
     let tally = Tally::default();
-    let mut run = |processor: &mut ResourceDetection, batch: Batch| {
+    let run = |processor: &mut ResourceDetection, batch: Batch| {
         let mut out = Vec::new();
         tally.incoming(batch.items());
         processor.process(batch, &mut Work { now: clock.now(), tally: &tally, out: &mut out });
