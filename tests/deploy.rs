@@ -1,0 +1,349 @@
+//! What is in `deploy/`: every file parses, is what its program's schema asks for, and refers to what is there; every
+//! config in it loads with exactly the variables that its manifest sets. Needs what `tests/setup.sh` installs.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
+#[path = "common"]
+mod common {
+    pub mod books;
+    pub mod exposition;
+    pub mod http;
+    pub mod process;
+    pub mod steadyline;
+    pub mod tools;
+    pub mod wait;
+}
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::process;
+use common::steadyline::Launch;
+use common::tools::{python, root, script, tool};
+use serde_json::Value;
+
+fn path(file: &str) -> PathBuf {
+    root().join("deploy").join(file)
+}
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// JSON is YAML as well.
+fn parsed(file: &str) -> Value {
+    serde_yaml::from_str(&text(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+/// The entry of this name.
+fn named<'a>(entries: &'a Value, name: &str) -> &'a Value {
+    list(entries).iter().find(|entry| entry["name"] == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+async fn lint(kind: &str, file: &str) {
+    let mut command = Command::new(python());
+    let (code, out, err) = process::output(command.arg(script("lint_deploy.py")).arg(kind).arg(path(file)), None).await;
+    assert_eq!(code, 0, "{file}: {out}{err}");
+}
+
+async fn validates(launch: Launch, what: &str) {
+    let (code, _, words) = launch.output(&["validate"]).await;
+    assert_eq!((code, words.as_str()), (0, ""), "{what}");
+}
+
+/// The duration of a config's `service.shutdown_timeout`, in seconds.
+fn shutdown_timeout(config: &Value) -> u64 {
+    let given = config["service"]["shutdown_timeout"].as_str().unwrap_or("25s");
+    given.strip_suffix('s').unwrap().parse().unwrap()
+}
+
+#[test]
+fn every_file_parses_and_says_what_it_is_for() {
+    let mut folders = vec![root().join("deploy")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("json") => drop(serde_json::from_str::<Value>(&text).unwrap()),
+                Some("yaml" | "yml") => {
+                    assert!(text.starts_with("# "), "{}", path.display());
+                    drop(serde_yaml::from_str::<Value>(&text).unwrap());
+                }
+                _ => assert!(text.starts_with('#'), "{}", path.display()),
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "{seen}");
+}
+
+#[tokio::test]
+async fn the_config_of_the_image_loads() {
+    let launch = Launch::bare().arg("--config").arg("deploy/config.yaml");
+    validates(launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otlp.example.com:4318"), "deploy/config.yaml").await;
+}
+
+#[tokio::test]
+async fn the_task_definition_is_one_and_sets_what_its_config_needs() {
+    lint("ecs", "ecs/task-definition.json").await;
+    lint("iam", "ecs/task-role-policy.json").await;
+    lint("iam", "ecs/execution-role-policy.json").await;
+    let definition = parsed("ecs/task-definition.json");
+    let sidecar = named(&definition["containerDefinitions"], "steadyline");
+    let secret = named(&sidecar["secrets"], "AOT_CONFIG_CONTENT");
+    let reading = &parsed("ecs/execution-role-policy.json")["Statement"][0]["Resource"];
+    assert_eq!(&secret["valueFrom"], reading, "the execution role may read the config");
+    let config = text("ecs/config.yaml");
+    assert!(config.len() <= 4096, "{} bytes: more than a standard parameter of SSM holds", config.len());
+    let health: Vec<&str> = list(&sidecar["healthCheck"]["command"]).iter().map(word).collect();
+    assert_eq!(health, ["CMD", "/usr/local/bin/steadyline", "health"]);
+    assert!(sidecar["stopTimeout"].as_u64().unwrap() > shutdown_timeout(&parsed("ecs/config.yaml")));
+    let app = named(&definition["containerDefinitions"], "app");
+    assert_eq!(
+        app["dependsOn"][0]["condition"], "HEALTHY",
+        "the application starts after the sidecar and stops before"
+    );
+
+    let launch = |more: &[(&str, &str)]| {
+        let mut launch =
+            Launch::bare().arg("--config").arg("env:AOT_CONFIG_CONTENT").env("AOT_CONFIG_CONTENT", &config);
+        for variable in list(&sidecar["environment"]) {
+            launch = launch.env(word(&variable["name"]), word(&variable["value"]));
+        }
+        // Fargate sets it.
+        launch = launch.env("AWS_REGION", "eu-west-1");
+        more.iter().fold(launch, |launch, (name, value)| launch.env(name, value))
+    };
+    validates(launch(&[]), "ecs/config.yaml").await;
+    let backend = [("FORWARD_ENABLED", "true"), ("OTLP_ENDPOINT", "https://otlp.example.com"), ("OTLP_TOKEN", "token")];
+    validates(launch(&backend), "ecs/config.yaml, with a backend for traces and logs").await;
+    let elsewhere = [("AMP_WRITER_ROLE_ARN", "arn:aws:iam::222222222222:role/amp-writer")];
+    validates(launch(&elsewhere), "ecs/config.yaml, with a role").await;
+}
+
+#[tokio::test]
+async fn the_manifests_of_kubernetes_are_sound_and_set_what_their_config_needs() {
+    lint("kubernetes", "kubernetes/deployment.yaml").await;
+    lint("kubernetes", "kubernetes/serviceaccount.yaml").await;
+    let kustomization = parsed("kubernetes/kustomization.yaml");
+    let generated = &kustomization["configMapGenerator"][0];
+    for file in list(&kustomization["resources"]).iter().chain(list(&generated["files"])) {
+        assert!(path("kubernetes").join(word(file)).exists(), "{file}");
+    }
+    let pod = parsed("kubernetes/deployment.yaml")["spec"]["template"]["spec"].clone();
+    let account = parsed("kubernetes/serviceaccount.yaml");
+    assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+    assert!(word(&account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]).starts_with("arn:aws:iam::"));
+    let sidecar = named(&pod["initContainers"], "steadyline");
+    assert_eq!(sidecar["restartPolicy"], "Always", "else it is no sidecar");
+    assert_eq!(named(&pod["volumes"], "steadyline")["configMap"]["name"], generated["name"]);
+    assert_eq!(sidecar["args"][0], "--config=/etc/steadyline/config.yaml");
+    assert_eq!(sidecar["volumeMounts"][0]["mountPath"], "/etc/steadyline");
+    assert_eq!(sidecar["livenessProbe"]["httpGet"]["path"], "/live");
+    let config = parsed("kubernetes/config.yaml");
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > shutdown_timeout(&config));
+    let health = named(&sidecar["ports"], "health")["containerPort"].as_u64().unwrap();
+    assert_eq!(config["extensions"]["health_check"]["endpoint"], format!("0.0.0.0:{health}"));
+
+    let mut launch = Launch::bare().arg("--config").arg("deploy/kubernetes/config.yaml");
+    for variable in list(&sidecar["env"]) {
+        launch = launch.env(word(&variable["name"]), variable["value"].as_str().unwrap_or("placeholder"));
+    }
+    validates(launch, "kubernetes/config.yaml").await;
+}
+
+/// `${NAME:-default}` as Compose fills it in where nothing is set.
+fn unset(value: &str) -> String {
+    let Some((before, rest)) = value.split_once("${") else { return value.into() };
+    let (inside, after) = rest.split_once('}').unwrap();
+    let default = inside.split_once(":-").map_or("", |(_, default)| default);
+    format!("{before}{default}{}", unset(after))
+}
+
+#[tokio::test]
+async fn the_compose_file_is_sound_and_its_config_loads() {
+    lint("compose", "compose/compose.yaml").await;
+    let compose = parsed("compose/compose.yaml");
+    let services = compose["services"].as_object().unwrap();
+    for (name, service) in services {
+        let image = word(&service["image"]);
+        assert!(service["build"].is_object() || image.contains(':'), "{name}: {image} is of no version");
+        for volume in list(&service["volumes"]) {
+            let source = word(volume).split(':').next().unwrap();
+            let exists = if source.starts_with('.') {
+                path("compose").join(source).exists()
+            } else {
+                compose["volumes"].as_object().unwrap().contains_key(source)
+            };
+            assert!(exists, "{name}: there is no {source}");
+        }
+        for port in list(&service["ports"]) {
+            assert!(word(port).starts_with("127.0.0.1:"), "{name}: {port} is open to everybody");
+        }
+    }
+    let build = &services["steadyline"]["build"];
+    assert!(path("compose").join(word(&build["context"])).join(word(&build["dockerfile"])).exists());
+
+    let environment = services["steadyline"]["environment"].as_object().unwrap();
+    for scraped in ["false", "true"] {
+        let mut launch = Launch::shipped().arg("--config").arg("deploy/compose/config.yaml");
+        for (name, value) in environment.iter().filter(|(name, _)| *name != "SCRAPE_ENABLED") {
+            launch = launch.env(name, &unset(word(value)));
+        }
+        validates(launch.env("SCRAPE_ENABLED", scraped), "compose/config.yaml").await;
+    }
+}
+
+#[tokio::test]
+async fn prometheus_and_grafana_find_rules_and_dashboards() {
+    let mut promtool = Command::new(tool("bin/promtool"));
+    let config = path("compose/prometheus.yml");
+    let (code, out, err) = process::output(promtool.args(["check", "config", "--syntax-only"]).arg(config), None).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let compose = parsed("compose/compose.yaml");
+    let mounted = |service: &str, target: &str| {
+        let volumes = list(&compose["services"][service]["volumes"]).iter().map(word);
+        let found = volumes.map(|volume| volume.split(':').collect::<Vec<_>>()).find(|parts| parts[1] == target);
+        root().join("deploy/compose").join(found.unwrap_or_else(|| panic!("{service}: nothing at {target}"))[0])
+    };
+    let files = |folder: PathBuf, ending: &str| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.to_string_lossy().ends_with(ending)).count()
+    };
+    let rules = parsed("compose/prometheus.yml")["rule_files"][0].clone();
+    let (folder, pattern) = word(&rules).rsplit_once('/').unwrap();
+    assert!(files(mounted("prometheus", folder), pattern.strip_prefix('*').unwrap()) > 0);
+
+    let sources = parsed("compose/grafana/datasources.yaml");
+    let source = &sources["datasources"][0];
+    assert_eq!((source["type"].as_str(), source["isDefault"].as_bool()), (Some("prometheus"), Some(true)));
+    let host = word(&source["url"]).strip_prefix("http://").unwrap().split(':').next().unwrap();
+    assert!(compose["services"].as_object().unwrap().contains_key(host), "{host}");
+    let providers = parsed("compose/grafana/dashboards.yaml");
+    let folder = word(&providers["providers"][0]["options"]["path"]).to_owned();
+    let dashboards = mounted("grafana", &folder);
+    assert!(files(dashboards.clone(), ".json") > 4);
+    let home = word(&compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]);
+    assert!(dashboards.join(Path::new(home).file_name().unwrap()).exists());
+    mounted("grafana", "/etc/grafana/provisioning/datasources/steadyline.yaml").metadata().unwrap();
+    mounted("grafana", "/etc/grafana/provisioning/dashboards/steadyline.yaml").metadata().unwrap();
+}
+
+/// An instruction of a Dockerfile and what follows it, lines joined and comments left out.
+fn instructions(dockerfile: &str) -> Vec<(String, String)> {
+    let lines = dockerfile.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let joined = lines.fold(String::new(), |text, line| match line.trim_end().strip_suffix('\\') {
+        Some(line) => text + line,
+        None => text + line + "\n",
+    });
+    let filled = joined.lines().filter(|line| !line.trim().is_empty());
+    filled
+        .map(|line| line.trim().split_once(' ').map(|(name, rest)| (name.into(), rest.trim().into())).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_dockerfile_reads_and_refers_to_what_is_there() {
+    let known =
+        ["FROM", "ARG", "WORKDIR", "RUN", "ENV", "COPY", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "CMD"];
+    let dockerfile = instructions(&text("Dockerfile"));
+    let rest = |wanted: &str| -> Vec<&str> {
+        dockerfile.iter().filter(|(name, _)| name == wanted).map(|(_, rest)| rest.as_str()).collect()
+    };
+    assert_eq!(dockerfile[0].0, "FROM");
+    for (name, rest) in &dockerfile {
+        assert!(known.contains(&name.as_str()) && !rest.is_empty(), "{name} {rest}");
+    }
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    assert!(
+        rest("FROM")[0].contains(&format!(" rust:{version}-")),
+        "the toolchain is not that of Cargo.toml: {version}"
+    );
+    assert!(rest("FROM")[1].ends_with("distroless/cc-debian12:nonroot"));
+    assert!(rest("ARG").contains(&"TARGETARCH"), "both architectures");
+    for architecture in ["amd64)", "arm64)"] {
+        assert!(rest("RUN")[0].contains(architecture), "{architecture}");
+    }
+
+    // The binary goes where the rest looks for it; the image is healthy if the binary says so.
+    assert!(rest("COPY").contains(&"--from=build /out/steadyline /usr/local/bin/steadyline"));
+    assert!(rest("RUN")[1].contains("/out/steadyline") && rest("FROM")[0].ends_with(" AS build"));
+    let form = |text: &str| -> Vec<String> { serde_json::from_str(text).unwrap() };
+    assert_eq!(form(rest("ENTRYPOINT")[0]), ["/usr/local/bin/steadyline"]);
+    let (_, health) = rest("HEALTHCHECK")[0].split_once("CMD ").unwrap();
+    assert_eq!(form(health), ["/usr/local/bin/steadyline", "health"]);
+    let config = form(rest("CMD")[0])[0].strip_prefix("--config=").unwrap().to_owned();
+    assert!(rest("COPY").contains(&format!("deploy/config.yaml {config}").as_str()));
+}
+
+/// What the workspace is made of goes to the builder, and nothing that is not there.
+#[test]
+fn the_builder_gets_every_member_of_the_workspace() {
+    let ignore = text("Dockerfile.dockerignore");
+    let sent: BTreeSet<&str> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for path in &sent {
+        assert!(root().join(path).exists(), "{path}");
+    }
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    let rooms: BTreeSet<&str> =
+        members.split('"').skip(1).step_by(2).map(|member| member.split('/').next().unwrap()).collect();
+    assert!(rooms.len() > 5);
+    for room in rooms.into_iter().chain(["Cargo.toml", "Cargo.lock", "src", "deploy/config.yaml"]) {
+        assert!(sent.contains(room), "{room} is not sent to the builder");
+    }
+}
+
+#[tokio::test]
+async fn the_unit_reads_and_checks_the_config_before_it_starts() {
+    let unit = text("systemd/steadyline.service");
+    let mut section = "";
+    let mut entries: Vec<(&str, &str, &str)> = Vec::new();
+    for line in unit.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            Some(name) => section = name,
+            None => {
+                let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("neither key nor section: {line}"));
+                entries.push((section, key, value));
+            }
+        }
+    }
+    let value = |section: &str, key: &str| {
+        entries.iter().find(|entry| (entry.0, entry.1) == (section, key)).unwrap_or_else(|| panic!("no {key}")).2
+    };
+    assert!(value("Service", "ExecStartPre").starts_with("/usr/local/bin/steadyline validate "));
+    assert!(value("Service", "ExecStart").starts_with("/usr/local/bin/steadyline --config="));
+    assert!(value("Service", "RestartPreventExitStatus").split(' ').any(|code| code == "78"));
+    assert_eq!(value("Install", "WantedBy"), "multi-user.target");
+
+    // Where systemd is (250 or later), it says whether it would take the unit, and how much is left open.
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else { return };
+    let version = String::from_utf8(version.stdout).unwrap();
+    if version.split(' ').nth(1).and_then(|number| number.parse().ok()).is_none_or(|number: u32| number < 250) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("steadyline.service");
+    std::fs::write(&copy, unit.replace("/usr/local/bin/steadyline", env!("CARGO_BIN_EXE_steadyline"))).unwrap();
+    let (code, out, err) = process::output(Command::new("systemd-analyze").arg("verify").arg(&copy), None).await;
+    assert!(code == 0 && !err.contains("steadyline.service:"), "{out}{err}");
+    let mut security = Command::new("systemd-analyze");
+    let security = security.args(["security", "--no-pager", "--offline=true", "--threshold=20"]).arg(&copy);
+    let (code, out, err) = process::output(security, None).await;
+    assert_eq!(code, 0, "{out}{err}");
+}
