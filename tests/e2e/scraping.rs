@@ -15,7 +15,8 @@ use crate::common::server::{Reply, Server};
 use crate::common::steadyline::{Launch, unix_seconds};
 use crate::common::wait::until_true;
 
-const INTERVAL: &str = "250ms";
+/// A scrape may take as long, and the machine may be busy.
+const INTERVAL: &str = "1s";
 
 /// A target that counts its scrapes.
 struct Target {
@@ -104,13 +105,13 @@ async fn every_scrape_arrives_once_and_in_order_from_the_first_with_the_right_he
     .await;
     let backend = Backend::willing().await;
     let began = unix_seconds() * 1000.0;
-    let taken = observe(&target, &backend, "", 8).await;
+    let taken = observe(&target, &backend, "", 5).await;
     let ended = unix_seconds() * 1000.0;
     let (labels, counter) = only(&taken, "counter");
     let values: Vec<f64> = counter.iter().map(|sample| sample.value).collect();
     let expected: Vec<f64> = (0..values.len()).map(|n| n as f64).collect();
     assert_eq!(values, expected, "each scrape once, in order, none left out");
-    assert!(values.len() >= 7);
+    assert!(values.len() >= 4);
     assert_eq!(labels["job"], "test");
     for sample in &only(&taken, "gauge").1 {
         assert!((sample.value - sample.time as f64).abs() < sample.value * 0.01);
@@ -231,7 +232,7 @@ async fn a_500_is_tried_again_and_a_400_is_not() {
     for (status, arrives) in [(500, true), (400, false)] {
         let target = Target::start(|n| format!("counter {n}\n")).await;
         let backend = Backend::start(move |n| Reply::status(if n == 0 { status } else { 204 }, "")).await;
-        let taken = observe(&target, &backend, "", 8).await;
+        let taken = observe(&target, &backend, "", 5).await;
         let (_, counter) = only(&taken, "counter");
         assert_eq!(counter[0].value == 0.0, arrives, "{status}: {counter:?}");
         let refused = &backend.requests()[0].samples;
@@ -252,7 +253,7 @@ async fn a_slow_receiver_sees_no_sample_twice_and_none_out_of_order() {
         Reply::status(204, "")
     })
     .await;
-    let taken = observe(&target, &backend, "", 8).await;
+    let taken = observe(&target, &backend, "", 5).await;
     let series = named(&taken, "gauge");
     assert_eq!(series.len(), 1000);
     for (labels, samples) in series {
