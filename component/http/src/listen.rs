@@ -81,7 +81,7 @@ impl Listener {
     }
 }
 
-pub(crate) async fn bind_tcp(endpoint: &str) -> io::Result<TcpListener> {
+async fn bind_tcp(endpoint: &str) -> io::Result<TcpListener> {
     if let Some(port) = endpoint.strip_prefix(':') {
         let port = port.parse().map_err(|_| io::Error::other("expected `host:port`"))?;
         // Both families where the system has IPv6, else IPv4 alone.

@@ -1,7 +1,6 @@
 //! A small server: bounded in connections, header and body time, body size; stops gracefully.
 //! For health checks and pull endpoints; what comes in is small, what goes out is made whole.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,23 +10,19 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use steadyline_component::StartError;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use steadyline_component::receiver::ShutdownTrigger;
+use steadyline_component::{Shutdown, StartError};
 use tokio::task::JoinHandle;
 
-use crate::listen::bind_tcp;
+use crate::door::{Door, DoorOptions};
+use crate::listen::Transport;
 
 /// Where to listen, and what a peer may ask for.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// `host:port`; an empty host means every interface, port 0 any free port.
     pub endpoint: String,
-    /// Further connections wait until one of these ends.
+    /// A connection beyond takes the place of the one that has idled longest; if none idles, it waits.
     pub max_connections: usize,
     /// How long the head of a request may take, and how long a connection may idle before one.
     pub header_timeout: Duration,
@@ -53,17 +48,17 @@ impl ServerOptions {
 /// A bound server that does not answer yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    door: Door,
     address: SocketAddr,
     options: ServerOptions,
 }
 
-/// A server that answers. Dropping it closes the door at once, and leaves open connections to themselves.
+/// A server that answers. Dropping it stops it, without waiting.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
-    stop: oneshot::Sender<Duration>,
-    accepting: JoinHandle<()>,
+    stop: ShutdownTrigger,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -72,11 +67,16 @@ impl Server {
     /// # Errors
     /// The endpoint does not read or resolve, or somebody else listens there.
     pub async fn bind(options: ServerOptions) -> Result<Server, StartError> {
-        let endpoint = &options.endpoint;
-        let failed = |error: std::io::Error| StartError(format!("cannot listen on `{endpoint}`: {error}"));
-        let listener = bind_tcp(endpoint).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Server { listener, address, options })
+        let door = DoorOptions {
+            max_connections: options.max_connections,
+            header_timeout: options.header_timeout,
+            idle_timeout: options.header_timeout,
+            ping_interval: options.header_timeout,
+            ..DoorOptions::default()
+        };
+        let door = Door::open(Transport::Tcp, &options.endpoint, None, door).await?;
+        let address = door.address().parse().map_err(|_| StartError(format!("`{door:?}` has no address")))?;
+        Ok(Server { door, address, options })
     }
 
     /// Where it listens; with the port that was found for port 0.
@@ -90,10 +90,13 @@ impl Server {
         H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<Bytes>> + Send + 'static,
     {
-        let (stop, stopped) = oneshot::channel();
-        let address = self.address;
-        let accepting = tokio::spawn(accept(self, Arc::new(handler), stopped));
-        Serving { address, stop, accepting }
+        let (handler, options) = (Arc::new(handler), Arc::new(self.options));
+        let answer = move |request| {
+            let (handler, options) = (Arc::clone(&handler), Arc::clone(&options));
+            async move { answer(request, &*handler, &options).await.map(Full::new) }
+        };
+        let (stop, shutdown) = Shutdown::new();
+        Serving { address: self.address, stop, task: tokio::spawn(self.door.serve(answer, shutdown)) }
     }
 }
 
@@ -103,70 +106,13 @@ impl Serving {
         self.address
     }
 
-    /// Takes no more connections, lets requests in hand finish for at most `grace`, then closes everything.
+    /// Takes no more connections, lets requests in hand finish for at most `grace` and no longer than 2 s, then closes
+    /// everything.
     pub async fn stop(self, grace: Duration) {
-        // A task that has ended already needs no telling.
-        let _ = self.stop.send(grace);
-        let _ = self.accepting.await;
+        self.stop.fire();
+        // Over time: what is left ends by itself, beside whatever the caller does next.
+        let _ = tokio::time::timeout(grace, self.task).await;
     }
-}
-
-async fn accept<H, F>(server: Server, handler: Arc<H>, mut stopped: oneshot::Receiver<Duration>)
-where
-    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Bytes>> + Send + 'static,
-{
-    let Server { listener, options, address } = server;
-    let options = Arc::new(options);
-    let connections = Arc::new(Semaphore::new(options.max_connections.max(1)));
-    let open = GracefulShutdown::new();
-    let grace = loop {
-        let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        tokio::select! {
-            grace = &mut stopped => break grace.ok(),
-            (Ok((stream, _)), Ok(permit)) = next => serve(stream, permit, &handler, &options, &open),
-            else => {
-                tracing::warn!(%address, "cannot take a connection; trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    };
-    drop(listener);
-    if let Some(grace) = grace {
-        // Over time: whoever still waits is cut off with the runtime.
-        let _ = tokio::time::timeout(grace, open.shutdown()).await;
-    }
-}
-
-fn serve<H, F>(
-    stream: TcpStream,
-    permit: OwnedSemaphorePermit,
-    handler: &Arc<H>,
-    options: &Arc<ServerOptions>,
-    open: &GracefulShutdown,
-) where
-    H: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Bytes>> + Send + 'static,
-{
-    let _ = stream.set_nodelay(true);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(options.header_timeout);
-    let (handler, options) = (Arc::clone(handler), Arc::clone(options));
-    let service = service_fn(move |request| {
-        let (handler, options) = (Arc::clone(&handler), Arc::clone(&options));
-        async move { Ok::<_, Infallible>(answer(request, &*handler, &options).await.map(Full::new)) }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = open.watch(connection);
-    tokio::spawn(async move {
-        // What a peer does wrong on its connection is its own affair.
-        let _ = connection.await;
-        drop(permit);
-    });
 }
 
 async fn answer<H, F>(request: Request<Incoming>, handler: &H, options: &ServerOptions) -> Response<Bytes>

@@ -91,12 +91,8 @@ async fn stopping_lets_a_request_in_hand_finish() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
+async fn silent_connections_up_to_the_limit_keep_nobody_out() {
     let (serving, url) = echo(ServerOptions { max_connections: 1, ..ServerOptions::new("127.0.0.1:0") }).await;
-    let first = TcpStream::connect(serving.address()).await.unwrap();
-    let mut waiting = tokio::spawn(async move { client().get(&url).await });
-    // Nothing but the end of the first connection lets the second be answered.
-    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
-    drop(first);
-    assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    let _silent = TcpStream::connect(serving.address()).await.unwrap();
+    assert_eq!(client().get(&url).await.unwrap().status, 200);
 }

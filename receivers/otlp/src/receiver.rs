@@ -39,17 +39,15 @@ impl OtlpReceiver {
 #[async_trait]
 impl Receiver for OtlpReceiver {
     async fn start(&mut self, _: &Host) -> Result<(), StartError> {
-        let source = &*self.source;
-        if let Some(GrpcConfig { transport, endpoint, tls, .. }) = &self.config.protocols.grpc {
-            let options = self.config.protocols.grpc.as_ref().map(GrpcConfig::door).unwrap_or_default();
-            let door = Door::open(*transport, endpoint, tls.as_ref(), options).await?;
-            tracing::info!(receiver = source, protocol = "grpc", endpoint = door.address(), "listening");
+        let receiver = &*self.source;
+        if let Some(grpc) = &self.config.protocols.grpc {
+            let door = Door::open(grpc.transport, &grpc.endpoint, grpc.tls.as_ref(), grpc.door()).await?;
+            tracing::info!(receiver, protocol = "grpc", endpoint = door.address(), "listening");
             self.grpc_door = Some(door);
         }
-        if let Some(HttpConfig { transport, endpoint, tls, .. }) = &self.config.protocols.http {
-            let options = self.config.protocols.http.as_ref().map(HttpConfig::door).unwrap_or_default();
-            let door = Door::open(*transport, endpoint, tls.as_ref(), options).await?;
-            tracing::info!(receiver = source, protocol = "http", endpoint = door.address(), "listening");
+        if let Some(http) = &self.config.protocols.http {
+            let door = Door::open(http.transport, &http.endpoint, http.tls.as_ref(), http.door()).await?;
+            tracing::info!(receiver, protocol = "http", endpoint = door.address(), "listening");
             self.http_door = Some(door);
         }
         Ok(())

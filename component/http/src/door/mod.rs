@@ -67,7 +67,7 @@ impl Default for DoorOptions {
             ping_timeout: Duration::from_secs(20),
             max_concurrent_streams: 0,
             keep_alive: true,
-            shutdown_grace: Duration::from_secs(5),
+            shutdown_grace: Duration::from_secs(2),
         }
     }
 }
