@@ -86,6 +86,10 @@ impl Write for Message {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
     fn sampling(initial: u64, thereafter: u64) -> Sampling {
@@ -100,6 +104,30 @@ mod tests {
         assert_eq!(passed, [true, true, false, false, true, false, false, true, false]);
         assert!(sampling.passes(2, 0), "another message");
         assert!(sampling.passes(1, 10_000), "another period");
+    }
+
+    /// Counts what reaches it.
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicU64>);
+
+    impl<S: Subscriber> Layer<S> for Count {
+        fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn lines_are_told_apart_by_level_and_message_and_not_by_fields() {
+        let count = Count::default();
+        let subscriber = tracing_subscriber::registry().with(Some(sampling(2, 0))).with(count.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for turn in 0..5 {
+                tracing::warn!(turn, "again");
+                tracing::error!("again");
+                tracing::warn!("turn {turn}");
+            }
+        });
+        assert_eq!(count.0.load(Ordering::Relaxed), 2 + 2 + 5);
     }
 
     #[test]

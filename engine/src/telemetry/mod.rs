@@ -62,8 +62,8 @@ impl Telemetry {
     pub async fn start(config: &TelemetryConfig, shared: &Shared) -> Result<Telemetry, StartError> {
         let resource = resource::of_process(&config.resource);
         shared.own.set_resource(resource::that_stays(&config.resource));
-        let mut telemetry = Telemetry::default();
-        telemetry.spans = shared.traces.start(&config.traces, resource.clone(), &shared.clock)?;
+        let spans = shared.traces.start(&config.traces, resource.clone(), &shared.clock)?;
+        let mut telemetry = Telemetry { spans, ..Telemetry::default() };
         if config.metrics.level != Level::None {
             let collector = Arc::new(Collector::new(shared.reading.clone(), resource));
             telemetry.collector = Some(Arc::clone(&collector));

@@ -87,10 +87,10 @@ impl Collector {
         // The SDK keeps the callback; the handles are of no use.
         if counter {
             let builder = self.meter.f64_observable_counter(name).with_description(help).with_unit(unit);
-            drop(builder.with_callback(observe).build());
+            let _ = builder.with_callback(observe).build();
         } else {
             let builder = self.meter.f64_observable_gauge(name).with_description(help).with_unit(unit);
-            drop(builder.with_callback(observe).build());
+            let _ = builder.with_callback(observe).build();
         }
     }
 }

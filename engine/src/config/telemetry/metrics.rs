@@ -24,7 +24,7 @@ pub enum Reader {
     /// Scraped from outside.
     Pull(PullReader),
     /// Sent at intervals.
-    Periodic(PeriodicReader),
+    Periodic(Box<PeriodicReader>),
 }
 
 /// Scraped from outside.
