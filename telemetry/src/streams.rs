@@ -145,6 +145,11 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_costs_its_state_and_24_bytes() {
+        assert_eq!(size_of::<Entry<[u64; 4]>>(), 32 + 24);
+    }
+
+    #[test]
     fn many_come_and_go() {
         let mut streams = Streams::new(10_000, Some(at(10)));
         for n in 0..10_000_u128 {

@@ -172,6 +172,38 @@ proptest! {
     }
 
     #[test]
+    fn whatever_can_be_decoded_can_be_joined_and_cut(
+        request in otlp::request(),
+        flips in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        most in 1..4usize,
+    ) {
+        let mut bytes = request.encode_to_vec();
+        for (at, value) in flips {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+        }
+        if let Ok(metrics) = Metrics::decode(bytes.clone().into(), &Limits::default()) {
+            let joined = Metrics::join(&[metrics.clone(), metrics.clone()]).unwrap();
+            prop_assert_eq!(joined.points(), 2 * metrics.points());
+            let again = Metrics::decode(changed(joined.clone()).encode(), &Limits::default()).unwrap();
+            prop_assert_eq!(again.points(), joined.points());
+            let pieces = joined.split(most);
+            prop_assert_eq!(pieces.iter().map(Metrics::points).sum::<usize>(), joined.points());
+            prop_assert!(pieces.iter().all(|piece| Metrics::decode(piece.encode(), &Limits::default()).is_ok()));
+        }
+        if let Ok(opaque) = Opaque::count(Signal::Traces, bytes.into(), &Limits::default()) {
+            let pieces = opaque.split(most);
+            for piece in &pieces {
+                let counted = Opaque::count(Signal::Traces, piece.bytes().clone(), &Limits::default());
+                prop_assert_eq!(counted.as_ref(), Ok(piece));
+            }
+            prop_assert_eq!(pieces.iter().map(Opaque::items).sum::<usize>(), opaque.items());
+        }
+    }
+
+    #[test]
     fn requests_of_log_records_are_joined_and_cut(parts in vec(logs(), 1..3), most in 0..5usize) {
         let count = |part: &Vec<_>| {
             Opaque::count(Signal::Logs, log_request(part).encode_to_vec().into(), &Limits::default()).unwrap()

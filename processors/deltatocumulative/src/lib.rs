@@ -22,8 +22,8 @@
 //!
 //! A series of which nothing came for `max_stale` is forgotten and starts anew when it comes back. No more than
 //! `max_streams` are followed: those that are there keep their places, points of others are dropped as `stream_limit`.
-//! The Collector has no such limit by default; here it is a million. A sum takes about 80 bytes, a histogram as much
-//! again and 16 bytes a bucket. A restart of the process begins new series, as it does with the Collector.
+//! The Collector has no such limit by default; here it is a million. A sum takes 65 to 130 bytes, a histogram 120 more
+//! and 16 a bucket. A restart of the process begins new series, as it does with the Collector.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accumulate;

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use proptest::prelude::*;
 use prost::Message;
 use steadyline_component::factory::Component;
 use steadyline_component::receiver::ShutdownTrigger;
@@ -444,6 +445,31 @@ fn logs_get_the_attributes_on_every_resource_and_nothing_else_changes() {
             }
         }
         assert_eq!(request, original);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn broken_resources_are_refused_or_kept_whole(
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        overrides in any::<bool>(),
+    ) {
+        let mut bytes = logs(&[("x", "1"), ("env", "dev")]).bytes().to_vec();
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let Ok(before) = Opaque::count(Signal::Logs, bytes.into(), &Limits::default()) else { return Ok(()) };
+        if let Ok(after) = apply::to_opaque(&before, &attributes(), overrides) {
+            prop_assert_eq!(after.items(), before.items());
+            let readable = |opaque: &Opaque| ExportLogsServiceRequest::decode(opaque.bytes().clone()).is_ok();
+            // What was readable stays so; a broken attribute may be replaced by ours.
+            prop_assert!(!readable(&before) || readable(&after));
+            let again = apply::to_opaque(&after, &attributes(), overrides);
+            prop_assert_eq!(again, Ok(after));
+        }
     }
 }
 

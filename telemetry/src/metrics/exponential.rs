@@ -248,6 +248,8 @@ fn zigzag(value: i32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn side(offset: i32, counts: &[u64]) -> Buckets {
@@ -349,5 +351,45 @@ mod tests {
         let mut more = full.clone();
         assert_eq!(more.add(&full, 160), Err(CannotAdd::Overflow));
         assert_eq!(more, full);
+    }
+
+    fn any_side() -> impl Strategy<Value = Buckets> {
+        let counts = prop_oneof![3 => 0..4_u64, 1 => 0..1_000_000_u64];
+        (-500..500_i32, proptest::collection::vec(counts, 0..200))
+            .prop_map(|(offset, counts)| Buckets { offset, counts }.trimmed())
+    }
+
+    fn any_histogram() -> impl Strategy<Value = ExponentialHistogram> {
+        let threshold = prop_oneof![3 => Just(0.0), 1 => 0.0..4.0];
+        (-10..21_i32, 0..9_u64, threshold, any_side(), any_side()).prop_map(|(scale, zeros, zero_threshold, a, b)| {
+            let mut body = Vec::new();
+            ExponentialHistogram { zero_threshold, ..histogram(scale, zeros, a, b) }.write(&[], &mut body);
+            ExponentialHistogram::read(&body, 160)
+        })
+    }
+
+    fn observations(histogram: &ExponentialHistogram) -> u64 {
+        let sides = histogram.positive.counts.iter().chain(&histogram.negative.counts);
+        histogram.zero_count + sides.sum::<u64>()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_observation_is_lost_and_order_does_not_matter(a in any_histogram(), b in any_histogram()) {
+            let both = sum(&a, &b, 160);
+            prop_assert_eq!(observations(&both), observations(&a) + observations(&b));
+            prop_assert_eq!(observations(&both), both.totals.count);
+            prop_assert!(both.positive.counts.len() <= 160 && both.negative.counts.len() <= 160);
+            prop_assert!(both.scale <= a.scale.min(b.scale));
+            prop_assert_eq!(&sum(&b, &a, 160), &both);
+            if let Some(back) = both.since(&a) {
+                prop_assert_eq!(observations(&back), observations(&b));
+            } else {
+                // Only a threshold that a bucket of one of them moved on has no way back.
+                prop_assert!(a.zero_threshold != b.zero_threshold);
+            }
+        }
     }
 }
