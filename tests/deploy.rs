@@ -1,5 +1,6 @@
 //! What is in `deploy/`: every file parses, is what its program's schema asks for, and refers to what is there; every
-//! config in it loads with exactly the variables that its manifest sets. Needs what `tests/setup.sh` installs.
+//! config in it loads with exactly the variables that its manifest sets; a sidecar loses nothing when its task stops.
+//! Needs what `tests/setup.sh` installs; `tests/run.sh` does both.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 #[path = "common"]
@@ -8,6 +9,7 @@ mod common {
     pub mod exposition;
     pub mod http;
     pub mod process;
+    pub mod server;
     pub mod steadyline;
     pub mod tools;
     pub mod wait;
@@ -16,10 +18,13 @@ mod common {
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use common::process;
+use common::server::{Reply, Server};
 use common::steadyline::Launch;
 use common::tools::{python, root, script, tool};
+use common::wait::free_port;
+use common::{http, process};
 use serde_json::Value;
 
 fn path(file: &str) -> PathBuf {
@@ -346,4 +351,44 @@ async fn the_unit_reads_and_checks_the_config_before_it_starts() {
     let security = security.args(["security", "--no-pager", "--offline=true", "--threshold=20"]).arg(&copy);
     let (code, out, err) = process::output(security, None).await;
     assert_eq!(code, 0, "{out}{err}");
+}
+
+/// As in a task that ECS stops: the config is in the variable, a span lies in a batch that would wait for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_delivers_what_it_holds_when_its_task_stops() {
+    let arrived: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let taken = Arc::clone(&arrived);
+    let backend = Server::start(move |request| {
+        taken.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
+        async { Reply::status(200, "{}").with("content-type", "application/json") }
+    })
+    .await;
+    let port = free_port();
+    let config = format!(
+        "receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:{port}'}}}}}}}}\n\
+         processors: {{batch: {{timeout: 1h}}}}\n\
+         exporters: {{otlphttp: {{endpoint: '{}', encoding: json, compression: none}}}}\n\
+         service: {{pipelines: {{traces: {{receivers: [otlp], processors: [batch], exporters: [otlphttp]}}}}}}\n",
+        backend.url()
+    );
+    let mut steadyline = Launch::bare().env("AOT_CONFIG_CONTENT", &config).run().await;
+    let span = serde_json::json!({
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "parentSpanId": "eee19b7ec3c1b173",
+        "traceState": "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "flags": 257, "name": "GET /", "kind": 2,
+        "startTimeUnixNano": "1544712660000000000", "endTimeUnixNano": "1544712661000000000",
+    });
+    let body = serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string();
+    let url = format!("http://127.0.0.1:{port}/v1/traces");
+    let answer = http::post(&url, &[("content-type", "application/json")], body).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(arrived.lock().unwrap().is_empty(), "it is held");
+
+    let (status, last) = steadyline.stop(rustix::process::Signal::TERM).await;
+    assert!(status.success() && last["abandoned"] == 0, "{status}: {last}");
+    let arrived = arrived.lock().unwrap();
+    assert_eq!(arrived.len(), 1);
+    let delivered = &arrived[0]["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    for key in ["traceId", "spanId", "parentSpanId", "traceState", "flags", "name"] {
+        assert_eq!(delivered[key], span[key], "{key}");
+    }
 }
