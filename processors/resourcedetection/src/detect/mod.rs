@@ -74,7 +74,7 @@ impl Detector {
     pub(crate) async fn detect(&self, machine: &Machine, timeout: Duration) -> Result<Vec<Attribute>, DetectError> {
         match self {
             Detector::Env => env::detect(machine),
-            Detector::System(config) => Ok(system::detect(machine, config).await),
+            Detector::System(config) => Ok(system::detect(machine, config, timeout).await),
             Detector::Ecs(wanted) => ecs::detect(machine, wanted, timeout).await,
             Detector::Ec2(config, tags) => ec2::detect(machine, config, tags, timeout).await,
             Detector::Eks(wanted) => eks::detect(machine, wanted, timeout).await,

@@ -1,5 +1,7 @@
 //! The operating system: kernel, `/etc`, DNS. Names as in OpenTelemetry's semantic conventions for hosts and systems.
 
+use std::time::Duration;
+
 use super::{Gathered, Known};
 use crate::attribute::Attribute;
 use crate::config::{HostnameSource, SystemConfig, Wanted};
@@ -15,12 +17,12 @@ pub(crate) const ATTRIBUTES: Known = &[
     ("os.version", false),
 ];
 
-/// What the system says.
-pub(crate) async fn detect(machine: &Machine, config: &SystemConfig) -> Vec<Attribute> {
+/// What the system says, in about half of the time if DNS does not answer.
+pub(crate) async fn detect(machine: &Machine, config: &SystemConfig, timeout: Duration) -> Vec<Attribute> {
     let wanted = Wanted::new(ATTRIBUTES, &config.resource_attributes);
     let mut found = Gathered::new(&wanted);
     if wanted.has("host.name") {
-        found.text("host.name", host_name(machine, &config.hostname_sources).await);
+        found.text("host.name", host_name(machine, &config.hostname_sources, timeout / 2).await);
     }
     found.text("os.type", os_type());
     found.text("host.arch", arch());
@@ -36,13 +38,14 @@ pub(crate) async fn detect(machine: &Machine, config: &SystemConfig) -> Vec<Attr
 }
 
 /// The name by the first source that knows it.
-async fn host_name(machine: &Machine, sources: &[HostnameSource]) -> String {
+async fn host_name(machine: &Machine, sources: &[HostnameSource], timeout: Duration) -> String {
     let nodename = machine.nodename();
     for source in sources {
         match source {
             HostnameSource::Os => return nodename,
             HostnameSource::Dns => {
-                if let Some(name) = full_name(machine, &nodename).await {
+                let asked = tokio::time::timeout(timeout, full_name(machine, &nodename)).await;
+                if let Ok(Some(name)) = asked {
                     return name;
                 }
             }
