@@ -1,4 +1,5 @@
 //! Files that were put aside: how they are called, and which of them are kept.
+//! Nothing is ever overwritten, and nothing deleted that does not carry a name from here.
 
 use std::fs;
 use std::io;

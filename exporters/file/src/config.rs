@@ -1,4 +1,5 @@
 //! The config of `file`: the Collector's keys, and those of every queued exporter.
+//! What cannot go together is refused at load.
 
 use std::path::PathBuf;
 use std::time::Duration;

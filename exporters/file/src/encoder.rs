@@ -1,4 +1,5 @@
 //! Batch -> records: requests as the OTLP exporters make them, each with what separates it from the next.
+//! CPU only; the bytes of a record are final.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use steadyline_component::telemetry::Signal;

@@ -1,4 +1,5 @@
 //! The file: opened once for all signals of an exporter, written record by record, put aside when it is full.
+//! What a failed write left behind is cut off again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

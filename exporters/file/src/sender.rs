@@ -1,4 +1,5 @@
 //! One attempt: a record into the file, on a thread that may block.
+//! A failure is tried again: a disk may get room, a directory may come back.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The exporter as config makes it, against real files.
+//! What is written is read back by other means: JSON, lengths, zstd.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

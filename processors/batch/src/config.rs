@@ -1,4 +1,5 @@
 //! The config of `batch`, by the Collector's keys.
+//! Defaults are the Collector's, too.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

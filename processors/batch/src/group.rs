@@ -1,4 +1,5 @@
 //! Batches that wait to become one: those of one source that say the same about themselves.
+//! Nothing is copied before they go on.
 
 use std::time::Duration;
 

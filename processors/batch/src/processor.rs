@@ -1,4 +1,5 @@
 //! The processor: what waits, and when it goes on.
+//! A batch never overtakes an earlier one of its source.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What goes out when, as tables; and whatever comes in: nothing lost, order kept, bounds kept.
+//! Every step checks conservation.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The config of `cumulativetodelta`, by the Collector's keys.
+//! `max_streams` is ours: nothing that a sender controls grows for ever.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 //! The rules: what was added between two points of a series.
+//! Pure: a stream, a point and its reading in, a delta or a reason out.
 
 use steadyline_telemetry::metrics::{ExponentialHistogram, Histogram, Totals};
 use steadyline_telemetry::{MetricKind, NumberKind, Point};

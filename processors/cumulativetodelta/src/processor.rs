@@ -1,4 +1,5 @@
 //! The processor: finds the series of each total and puts what was added in its place.
+//! A batch in which nothing is turned stays as it came.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Which metrics are turned: by name and kind, decided once a metric of a batch.
+//! Kinds that have no difference are never meant.
 
 use regex::RegexSet;
 use steadyline_attributes::Problems;

@@ -1,4 +1,5 @@
 //! Totals in, deltas out, as tables; and against a plain model: what goes out adds up to what came in.
+//! Every step checks conservation.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The rules: what one delta does to the total of its series.
+//! Pure: a stream, a point and its delta in, a total or a reason out.
 
 use steadyline_telemetry::metrics::{ExponentialHistogram, Histogram, Totals};
 use steadyline_telemetry::{MetricKind, NumberKind, Point};

@@ -1,4 +1,5 @@
 //! The config of `deltatocumulative`, by the Collector's keys.
+//! `max_streams` has a default here: nothing that a sender controls grows for ever.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

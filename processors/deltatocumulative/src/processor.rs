@@ -1,4 +1,5 @@
 //! The processor: finds the series of each delta and puts the total in its place.
+//! A batch without deltas stays as it came.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

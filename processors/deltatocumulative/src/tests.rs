@@ -1,4 +1,5 @@
 //! Deltas in, totals out, as tables; and against a plain model that adds up what it is given.
+//! Every step checks conservation.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What was detected: an attribute in the forms in which it goes into metrics and into OTLP bytes.
+//! Both are made once, when it is detected.
 
 use steadyline_component::telemetry::wire::{put_bytes, put_uint};
 use steadyline_component::telemetry::{Value, ValueKind};

@@ -1,4 +1,5 @@
 //! The config of `resourcedetection`, by the Collector's keys, and `fail_on_error`.
+//! Checking it asks nobody: `validate` does no I/O.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Asking all detectors: once before data comes, then again those that failed, and everybody at every refresh.
+//! What was known stays known while its detector fails.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Asking a service on this machine or next to it: plain HTTP, short answers, no proxy.
+//! Who does not answer is told from who says no.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Where detectors look: variables, files, the kernel, the network. Tests bring a machine of their own.
+//! The process's own variables are read, never set.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! The processor: what is known of the machine goes on every resource.
+//! Until detectors have answered, and where they found nothing, batches pass as they are.
 
 use steadyline_component::{Batch, Data, Host, Processor, SettleError, StartError, Work, async_trait};
 

@@ -1,4 +1,5 @@
 //! Machines made up by the test: variables, files and servers in, resources out.
+//! No test asks the machine it runs on.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
 //! One batch as several: the pieces share its buffers, each has rows of its own for its points and what is above them.
+//! A piece costs what it holds, however large the whole is.
 
 use std::sync::Arc;
 

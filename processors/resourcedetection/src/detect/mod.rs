@@ -1,4 +1,5 @@
 //! The detectors: each asks one place and says what it found, that it is not there, or that it failed.
+//! Not being there is no failure.
 
 pub(crate) mod ec2;
 pub(crate) mod ecs;

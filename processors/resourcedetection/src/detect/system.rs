@@ -1,4 +1,5 @@
-//! The operating system: kernel, `/etc`, DNS. Names as in OpenTelemetry's semantic conventions for hosts and systems.
+//! The operating system: kernel, `/etc`, DNS.
+//! Source: OpenTelemetry semantic conventions, host and operating system.
 
 use std::time::Duration;
 
