@@ -261,8 +261,11 @@ fn instructions(dockerfile: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-#[test]
-fn the_dockerfile_reads_and_refers_to_what_is_there() {
+#[tokio::test]
+async fn the_dockerfile_is_sound_and_refers_to_what_is_there() {
+    let mut hadolint = Command::new(tool("python/bin/hadolint"));
+    let (code, out, err) = process::output(hadolint.arg(path("Dockerfile")), None).await;
+    assert_eq!(code, 0, "{out}{err}");
     let known =
         ["FROM", "ARG", "WORKDIR", "RUN", "ENV", "COPY", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT", "CMD"];
     let dockerfile = instructions(&text("Dockerfile"));
