@@ -299,9 +299,9 @@ async fn the_dockerfile_is_sound_and_refers_to_what_is_there() {
     assert!(rest("COPY").contains(&format!("deploy/config.yaml {config}").as_str()));
 }
 
-/// What the workspace is made of goes to the builder, and nothing that is not there.
+/// What the workspace is made of goes to the builder, what its sources include as well, and nothing that is not there.
 #[test]
-fn the_builder_gets_every_member_of_the_workspace() {
+fn the_builder_gets_all_that_is_compiled() {
     let ignore = text("Dockerfile.dockerignore");
     let sent: BTreeSet<&str> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
     for path in &sent {
@@ -309,12 +309,38 @@ fn the_builder_gets_every_member_of_the_workspace() {
     }
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
-    let rooms: BTreeSet<&str> =
-        members.split('"').skip(1).step_by(2).map(|member| member.split('/').next().unwrap()).collect();
-    assert!(rooms.len() > 5);
-    for room in rooms.into_iter().chain(["Cargo.toml", "Cargo.lock", "src", "deploy/config.yaml"]) {
-        assert!(sent.contains(room), "{room} is not sent to the builder");
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert!(members.len() > 20);
+    let is_sent = |path: &Path| path.ancestors().any(|part| sent.contains(part.to_str().unwrap()));
+    for path in members.iter().copied().chain(["Cargo.toml", "Cargo.lock", "src", "deploy/config.yaml"]) {
+        assert!(is_sent(Path::new(path)), "{path} is not sent to the builder");
     }
+    let mut seen = 0;
+    for member in members.into_iter().chain([""]) {
+        for (file, included) in included(&root().join(member).join("src")) {
+            let path = file.parent().unwrap().join(included).canonicalize().unwrap();
+            let path = path.strip_prefix(root()).unwrap();
+            assert!(is_sent(path), "{} includes {}, which is not sent", file.display(), path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
+
+/// What the sources below a folder include as text, each with the file that does.
+fn included(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(included(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let names = text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split_once('"'));
+            found.extend(names.map(|(name, _)| (path.clone(), name.to_owned())));
+        }
+    }
+    found
 }
 
 #[tokio::test]
