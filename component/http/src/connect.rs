@@ -110,6 +110,11 @@ impl Connector {
         self.0.tls.current().map(|_| ())
     }
 
+    /// The same for one target alone.
+    pub fn to(self, target: Uri) -> TargetConnector {
+        TargetConnector { connector: self, target }
+    }
+
     async fn connect(self, url: Uri) -> Result<Stream, TransportError> {
         let peer = peer_of(&url);
         let late = |what: &str| {
@@ -177,6 +182,40 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, url: Uri) -> Self::Future {
         Box::pin(self.clone().connect(url))
+    }
+}
+
+/// A [`Connector`] for one target, whatever it is asked for: for tonic, which would do TLS itself were it told `https`.
+#[derive(Debug, Clone)]
+pub struct TargetConnector {
+    connector: Connector,
+    target: Uri,
+}
+
+impl TargetConnector {
+    /// Reads the certificates now if the target wants TLS, so that one that is not there stops the start.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn load_tls(&self) -> Result<(), TransportError> {
+        match self.target.scheme() == Some(&Scheme::HTTPS) {
+            true => self.connector.load_tls(),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Service<Uri> for TargetConnector {
+    type Response = Stream;
+    type Error = TransportError;
+    type Future = <Connector as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        self.connector.call(self.target.clone())
     }
 }
 

@@ -38,7 +38,7 @@ pub mod watched;
 
 pub use client::{Answer, Client};
 pub use compress::{Compression, CompressionParams, Compressor};
-pub use connect::{Connector, Versions, peer_of};
+pub use connect::{Connector, TargetConnector, Versions, peer_of};
 pub use cors::{Cors, CorsConfig};
 pub use decompress::{OpenError, Packing};
 pub use door::{Door, DoorOptions};

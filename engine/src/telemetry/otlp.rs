@@ -1,7 +1,6 @@
 //! The SDK's OTLP exporters over the connections that components use: the same TLS, proxies and words for failures.
 
 use std::collections::HashMap;
-use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +16,6 @@ use steadyline_http::{Client, ClientOptions, Connector, Versions, headers, peer_
 use tokio::runtime::Handle;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tower_service::Service;
 
 use crate::config::{OtlpCompression, OtlpProtocol, OtlpPush};
 
@@ -118,35 +116,13 @@ fn channel(config: &OtlpPush, target: &Uri) -> Result<Channel, StartError> {
         let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
         StartError(format!("own telemetry: {}", words.join("; ")))
     })?;
-    if target.scheme_str() == Some("https") {
-        connector.load_tls().map_err(StartError::new)?;
-    }
+    let connector = connector.to(target.clone());
+    connector.load_tls().map_err(StartError::new)?;
     // TLS is the connector's; were the scheme https here, tonic would do it.
     let endpoint = Endpoint::from_shared(format!("http://{}", peer_of(target))).map_err(StartError::new)?;
     let endpoint = endpoint.origin(target.clone()).timeout(config.timeout.get());
     let endpoint = endpoint.user_agent(steadyline_http::USER_AGENT).map_err(StartError::new)?;
-    Ok(endpoint.connect_with_connector_lazy(ToTarget { connector, target: target.clone() }))
-}
-
-/// The connector for one target, whatever it is asked for.
-#[derive(Clone)]
-struct ToTarget {
-    connector: Connector,
-    target: Uri,
-}
-
-impl Service<Uri> for ToTarget {
-    type Response = <Connector as Service<Uri>>::Response;
-    type Error = <Connector as Service<Uri>>::Error;
-    type Future = <Connector as Service<Uri>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connector.poll_ready(cx)
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        self.connector.call(self.target.clone())
-    }
+    Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
 /// The SDK's requests through the client that components use.

@@ -1,19 +1,17 @@
 //! tonic's channel over the shared connector: TLS, proxies and the names of failures are the same as over HTTP.
 
 use std::sync::OnceLock;
-use std::task::{Context, Poll};
 
 use http::Uri;
-use steadyline_http::{ClientOptions, ConfigProblem, Connector, TransportError, Versions};
+use steadyline_http::{ClientOptions, ConfigProblem, Connector, TargetConnector, TransportError, Versions};
 use tonic::transport::{Channel, Endpoint};
-use tower_service::Service;
 
 use crate::config::OtlpConfig;
 
 /// A channel that is made at its first use, for that needs a runtime; it connects by itself, again and again.
 pub(crate) struct LazyChannel {
     endpoint: Endpoint,
-    connector: Fixed,
+    connector: TargetConnector,
     made: OnceLock<Channel>,
 }
 
@@ -37,16 +35,13 @@ impl LazyChannel {
                 .http2_keep_alive_interval(keepalive.time.get())
                 .keep_alive_while_idle(keepalive.permit_without_stream);
         }
-        let connector = Fixed { connector, target: target.clone() };
+        let connector = connector.to(target.clone());
         Ok(LazyChannel { endpoint, connector, made: OnceLock::new() })
     }
 
     /// Reads the certificates, so that a missing file is told at start.
     pub(crate) fn start(&self) -> Result<(), TransportError> {
-        match self.connector.target.scheme_str() {
-            Some("https") => self.connector.connector.load_tls(),
-            _ => Ok(()),
-        }
+        self.connector.load_tls()
     }
 
     /// The channel. Needs a tokio runtime around it.
@@ -64,25 +59,4 @@ fn origin(config: &OtlpConfig, target: &Uri) -> Result<Uri, ConfigProblem> {
     let origin: Option<Uri> = format!("{scheme}://{}", config.authority).parse().ok();
     let is_bare = |uri: &Uri| uri.path() == "/" && uri.query().is_none();
     origin.filter(is_bare).ok_or_else(|| ConfigProblem::new("authority", "expected `host` or `host:port`"))
-}
-
-/// The connector for one target, whatever it is asked for.
-#[derive(Clone)]
-struct Fixed {
-    connector: Connector,
-    target: Uri,
-}
-
-impl Service<Uri> for Fixed {
-    type Response = <Connector as Service<Uri>>::Response;
-    type Error = <Connector as Service<Uri>>::Error;
-    type Future = <Connector as Service<Uri>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connector.poll_ready(cx)
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        self.connector.call(self.target.clone())
-    }
 }
