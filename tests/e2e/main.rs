@@ -15,6 +15,7 @@ mod otlp;
 mod prometheus_versions;
 mod scraping;
 mod shipped;
+mod sidecar;
 mod signals;
 mod sigv4;
 mod steady_line;

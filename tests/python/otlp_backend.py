@@ -1,4 +1,4 @@
-"""An OTLP backend for tests: metrics over gRPC and HTTP, by the official generated types.
+"""An OTLP backend for tests: all signals over gRPC and HTTP, by the official generated types.
 
 First line on standard output: {"grpc": port, "http": port}. Then one line a request:
 {"protocol", "headers", "taken", "request"}. With --refuse N the first N requests are answered UNAVAILABLE or 503,
@@ -15,8 +15,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 from google.protobuf import json_format
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as service
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service_grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
+
+# Path of a signal over HTTP -> its request and response.
+MESSAGES = {
+    "/v1/metrics": (metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse),
+    "/v1/traces": (traces.ExportTraceServiceRequest, traces.ExportTraceServiceResponse),
+    "/v1/logs": (logs.ExportLogsServiceRequest, logs.ExportLogsServiceResponse),
+}
 
 
 class Script:
@@ -27,7 +38,7 @@ class Script:
         self.refuse = options.refuse
         self.partial = options.partial
 
-    def receive(self, protocol, headers, request):
+    def receive(self, protocol, headers, request, response):
         """Prints the request; the response, or None if it is refused."""
         with self.lock:
             taken = self.refuse == 0
@@ -41,22 +52,21 @@ class Script:
             print(json.dumps(record), flush=True)
         if not taken:
             return None
-        response = service.ExportMetricsServiceResponse()
         if self.partial:
             response.partial_success.rejected_data_points = 1
             response.partial_success.error_message = "one point is too old"
         return response
 
 
-class Metrics(service_grpc.MetricsServiceServicer):
-    def __init__(self, script):
-        self.script = script
+def servicer(base, response, script):
+    class Servicer(base):
+        def Export(self, request, context):
+            answer = script.receive("grpc", context.invocation_metadata(), request, response())
+            if answer is None:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "come back later")
+            return answer
 
-    def Export(self, request, context):
-        response = self.script.receive("grpc", context.invocation_metadata(), request)
-        if response is None:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "come back later")
-        return response
+    return Servicer()
 
 
 def http_handler(script):
@@ -68,14 +78,16 @@ def http_handler(script):
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             as_json = self.headers["content-type"].startswith("application/json")
-            request = service.ExportMetricsServiceRequest()
-            if as_json:
-                json_format.Parse(body, request)
-            else:
-                request.ParseFromString(body)
-            path_is_right = self.path == "/v1/metrics"
-            protocol = "http/json" if as_json else "http/protobuf"
-            response = script.receive(protocol, self.headers.items(), request) if path_is_right else None
+            path_is_right = self.path in MESSAGES
+            response = None
+            if path_is_right:
+                request, response = (message() for message in MESSAGES[self.path])
+                if as_json:
+                    json_format.Parse(body, request)
+                else:
+                    request.ParseFromString(body)
+                protocol = "http/json" if as_json else "http/protobuf"
+                response = script.receive(protocol, self.headers.items(), request, response)
             if response is None:
                 answer, status, kind = b"", 503 if path_is_right else 404, "text/plain"
             elif as_json:
@@ -101,7 +113,13 @@ def main():
     script = Script(parser.parse_args())
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    service_grpc.add_MetricsServiceServicer_to_server(Metrics(script), server)
+    for module, name, messages in (
+        (metrics_grpc, "MetricsService", "/v1/metrics"),
+        (traces_grpc, "TraceService", "/v1/traces"),
+        (logs_grpc, "LogsService", "/v1/logs"),
+    ):
+        base = getattr(module, f"{name}Servicer")
+        getattr(module, f"add_{name}Servicer_to_server")(servicer(base, MESSAGES[messages][1], script), server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     web = ThreadingHTTPServer(("127.0.0.1", 0), http_handler(script))
