@@ -43,6 +43,11 @@ impl Emitter {
         Emitter { scraped, at: 0, time, report: Some(report), ended: false, untimely: 0 }
     }
 
+    /// Whether everything is out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.report.is_none()
+    }
+
     /// The next batch; `None` when everything is out.
     pub(crate) fn next_batch(&mut self, memory: &mut Memory, place: &Place) -> Option<Metrics> {
         self.report.as_ref()?;

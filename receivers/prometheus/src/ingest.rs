@@ -130,6 +130,7 @@ pub(crate) struct Memory {
     /// Lines of the last body that counted.
     usual: usize,
     exemplar: Labels,
+    stamp: Vec<u8>,
 }
 
 impl Memory {
@@ -144,6 +145,7 @@ impl Memory {
             live: 0,
             usual: 0,
             exemplar: Labels::new(),
+            stamp: Vec::new(),
         }
     }
 
@@ -372,8 +374,12 @@ impl Taking<'_> {
     }
 
     fn created(&mut self, created: &Created<'_>) -> Result<(), Refused> {
-        let cache = &mut self.memory.cache;
-        let line = cache.find_line(created.series);
+        let Memory { cache, stamp, .. } = &mut *self.memory;
+        // Another format shows the same text as a sample, so the line is remembered with a mark that no text begins with.
+        stamp.clear();
+        stamp.push(0);
+        stamp.extend_from_slice(created.series);
+        let line = cache.find_line(stamp);
         let known = if line == NONE { NONE } else { cache.series_of(line) };
         if known != NONE {
             self.set_start(known, created.created);
@@ -381,7 +387,7 @@ impl Taking<'_> {
         }
         let found = cache.prepare_created(created.series, self.format, &self.reading.rules)?;
         match line {
-            NONE => drop(cache.add_line(created.series, found)),
+            NONE => drop(cache.add_line(stamp, found)),
             line => cache.set_series(line, found),
         }
         if found != NONE {

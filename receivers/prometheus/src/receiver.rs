@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{
-    Clock, ComponentStatus, Host, Outputs, Receiver, Shutdown, StartError, Status, async_trait,
-};
+use steadyline_component::{Clock, Host, Outputs, Receiver, Shutdown, StartError, async_trait};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -21,13 +19,12 @@ pub(crate) struct PrometheusReceiver {
     id: Arc<str>,
     plans: Vec<Plan>,
     clock: Clock,
-    status: Option<ComponentStatus>,
 }
 
 impl PrometheusReceiver {
     /// A receiver of these jobs.
     pub(crate) fn new(id: &str, plans: Vec<Plan>, clock: &Clock) -> Self {
-        PrometheusReceiver { id: Arc::from(id), plans, clock: clock.clone(), status: None }
+        PrometheusReceiver { id: Arc::from(id), plans, clock: clock.clone() }
     }
 }
 
@@ -41,15 +38,12 @@ impl Receiver for PrometheusReceiver {
                 plan.job.client.load_tls().map_err(|error| StartError(format!("job `{job}`: {error}")))?;
             }
         }
-        let status = host.board.component(&format!("receiver:{}", self.id));
-        status.set(Status::Ok);
-        self.status = Some(status);
         Ok(())
     }
 
     async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError> {
         let Some(output) = outputs.of(Signal::Metrics).cloned() else { return Ok(()) };
-        let PrometheusReceiver { id, plans, clock, .. } = *self;
+        let PrometheusReceiver { id, plans, clock } = *self;
         let seed = seed(&clock);
         let around = Surroundings { output, source: id, clock, shutdown: shutdown.clone(), seed };
         let (updates, inbox) = mpsc::unbounded_channel();

@@ -34,6 +34,8 @@ const TOLERANCE_MS: i64 = 2;
 const FIRST_GUESS: u64 = 64 * 1024;
 /// Work on a body of this size is not done between other tasks.
 const HEAVY: usize = 64 * 1024;
+/// What a sample counts for against that.
+const POINT_BYTES: usize = 64;
 /// A pipeline without room is asked again after so long, unless it says when.
 const PAUSE: Duration = Duration::from_millis(500);
 /// A failing target is written about once in so many failures.
@@ -45,7 +47,7 @@ pub(crate) struct Scraper {
     target: Arc<Target>,
     reading: Arc<Reading>,
     /// Where the target is; its labels are those of the report.
-    place: Place,
+    place: Arc<Place>,
     memory: Memory,
     output: Output,
     source: Arc<str>,
@@ -99,7 +101,7 @@ impl Scraper {
             job,
             target,
             reading: Arc::new(reading),
-            place,
+            place: Arc::new(place),
             memory: Memory::new(around.seed),
             output: around.output,
             source: around.source,
@@ -321,8 +323,17 @@ impl Scraper {
     /// Sends everything of a scrape, batch by batch. A pipeline without room is waited for.
     async fn send(&mut self, scraped: Scraped, time: i64, report: Report, memory: Option<BodyMemory>) {
         let permit = memory.and_then(BodyMemory::into_permit);
+        let size = scraped.samples.len() * POINT_BYTES;
         let mut emitter = Emitter::new(scraped, time, report);
-        while let Some(metrics) = emitter.next_batch(&mut self.memory, &self.place) {
+        while !emitter.is_done() {
+            let place = Arc::clone(&self.place);
+            let next = move |memory: &mut Memory| {
+                let batch = emitter.next_batch(memory, &place);
+                (emitter, batch)
+            };
+            let batch;
+            (emitter, batch) = self.work(size, next).await;
+            let Some(metrics) = batch else { break };
             let header = Header { source: Arc::clone(&self.source), permit: permit.clone(), ..Header::default() };
             let batch = Batch { header, data: steadyline_component::Data::Metrics(metrics) };
             if !self.deliver(batch).await {

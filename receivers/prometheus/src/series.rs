@@ -232,9 +232,12 @@ impl Cache {
         self.values.raw(set.at, set.lens, self.shapes.get(set.shape).len())
     }
 
-    fn label_set(&mut self, names: Vec<String>, values: &[&str]) -> LabelSet {
-        let shape = self.shapes.intern(names);
-        let (at, lens) = self.values.push(values);
+    fn label_set(&mut self, labels: &[(&str, &str)]) -> LabelSet {
+        let names = || labels.iter().map(|(name, _)| *name);
+        let shape = self
+            .shapes
+            .intern_as(|known| known.iter().map(String::as_str).eq(names()), || names().map(str::to_string).collect());
+        let (at, lens) = self.values.push(labels.iter().map(|(_, value)| *value));
         LabelSet { shape, lens, at }
     }
 }

@@ -164,3 +164,26 @@ impl Write for Bounded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_short_is_no_body() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&[b'x'; 5000]).unwrap();
+        let packed = encoder.finish().unwrap();
+        let unpack = |bytes: &[u8]| {
+            let mut decoder = Decoder::Gzip(Box::new(MultiGzDecoder::new(Bounded::new(5000))));
+            decoder.write(bytes)?;
+            decoder.finish()
+        };
+        assert_eq!(unpack(&packed).unwrap().len(), 5000);
+        for cut in [0, 1, 5, 12, packed.len() - 1] {
+            assert!(matches!(unpack(&packed[..cut]), Err(FetchError::Encoding(_))), "{cut}");
+        }
+        let twice = [packed.as_slice(), &packed].concat();
+        assert!(matches!(unpack(&twice), Err(FetchError::TooLarge(5000))));
+    }
+}

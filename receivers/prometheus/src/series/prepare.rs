@@ -155,22 +155,25 @@ impl Cache {
 
     fn prepare_in(&mut self, labels: &mut Labels, text: &[u8], format: Format, rules: &Rules) -> Result<u32, Refused> {
         steadyline_scrape::labels(text, format, labels).map_err(Refused::Fault)?;
-        let exposed = labels.name().unwrap_or_default().to_string();
+        let name = labels.name().unwrap_or_default();
+        let exposed = self.names.intern_as(|known| known == name, || name.to_string());
         if !rules.apply(labels)? {
             return Ok(DROPPED);
         }
-        let (hash, found) = self.find_series(labels);
+        let parts = Parts::of(labels);
+        let (hash, found) = self.find_series(&parts);
         if let Some(id) = found {
             return Ok(id);
         }
-        let (id, series) = (self.series.len() as u32, self.new_series(labels, exposed));
+        let (id, series) = (self.series.len() as u32, self.new_series(&parts, exposed));
         self.series.push(series);
         let Cache { by_labels, series, names, origins, shapes, values, seed, .. } = self;
         by_labels.insert_unique(hash, id, |&id| {
             let series = &series[id as usize];
             let names_of = shapes.get(series.labels.shape).iter().map(String::as_str);
             let labels = names_of.zip(values.values(series.labels.at, series.labels.lens));
-            identity(names.get(series.name), origins.get(series.origin), labels, *seed)
+            let origin = origins.get(series.origin);
+            identity(names.get(series.name), (&origin.job, &origin.instance), pairs(&origin.scope), labels, *seed)
         });
         Ok(id)
     }
@@ -184,7 +187,7 @@ impl Cache {
         for suffix in ["_total", "_count", ""] {
             steadyline_scrape::labels(text, format, &mut labels).map_err(Refused::Fault)?;
             labels.set(NAME, &format!("{stem}{suffix}"));
-            if let (Ok(true), (_, Some(found))) = (rules.apply(&mut labels), self.find_series(&labels)) {
+            if let (Ok(true), (_, Some(found))) = (rules.apply(&mut labels), self.find_series(&Parts::of(&labels))) {
                 return Ok(found);
             }
         }
@@ -195,7 +198,8 @@ impl Cache {
     pub(crate) fn same_series(&self, other: &Cache, id: u32) -> Option<u32> {
         let theirs = &other.series[id as usize];
         let (name, origin) = (other.names.get(theirs.name), other.origins.get(theirs.origin));
-        let hash = identity(name, origin, other.labels(theirs.labels), self.seed);
+        let target = (origin.job.as_str(), origin.instance.as_str());
+        let hash = identity(name, target, pairs(&origin.scope), other.labels(theirs.labels), self.seed);
         let found = self.by_labels.find(hash, |&id| {
             let series = &self.series[id as usize];
             self.names.get(series.name) == name
@@ -206,30 +210,27 @@ impl Cache {
     }
 
     /// The hash of a whole label set, and the series that has it.
-    fn find_series(&self, labels: &Labels) -> (u64, Option<u32>) {
-        let (origin, own) = parts(labels);
-        let name = labels.name().unwrap_or_default();
-        let hash = identity(name, &origin, own.iter().copied(), self.seed);
+    fn find_series(&self, parts: &Parts<'_>) -> (u64, Option<u32>) {
+        let (target, scope, own) = ((parts.job, parts.instance), &parts.scope, &parts.own);
+        let hash = identity(parts.name, target, scope.iter().copied(), own.iter().copied(), self.seed);
         let found = self.by_labels.find(hash, |&id| {
             let series = &self.series[id as usize];
-            self.names.get(series.name) == name
-                && *self.origins.get(series.origin) == origin
+            self.names.get(series.name) == parts.name
+                && parts.is_of(self.origins.get(series.origin))
                 && self.labels(series.labels).eq(own.iter().copied())
         });
         (hash, found.copied())
     }
 
-    fn new_series(&mut self, labels: &Labels, exposed: String) -> Series {
-        let (origin, own) = parts(labels);
-        let (names, values): (Vec<&str>, Vec<&str>) = own.into_iter().unzip();
+    fn new_series(&mut self, parts: &Parts<'_>, exposed: u32) -> Series {
         Series {
             seen: 0,
             context: 0,
             role: Role::Unknown,
-            origin: self.origins.intern(origin),
-            name: self.names.intern(labels.name().unwrap_or_default().to_string()),
-            exposed: self.names.intern(exposed),
-            labels: self.label_set(names.into_iter().map(str::to_string).collect(), &values),
+            origin: self.origins.intern_as(|known| parts.is_of(known), || parts.origin()),
+            name: self.names.intern_as(|known| known == parts.name, || parts.name.to_string()),
+            exposed,
+            labels: self.label_set(&parts.own),
             live: false,
             time: None,
             start: 0,
@@ -333,10 +334,9 @@ impl Cache {
         if let Some(found) = found {
             return *found;
         }
-        let (names, values): (Vec<String>, Vec<String>) =
-            self.labels(set).filter(own).map(|(name, value)| (name.to_string(), value.to_string())).unzip();
-        let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        let labels = Some(self.label_set(names, &values));
+        let copied = self.labels(set).filter(own).map(|(name, value)| (name.to_string(), value.to_string()));
+        let copied: Vec<(String, String)> = copied.collect();
+        let labels = Some(self.label_set(&pairs(&copied).collect::<Vec<_>>()));
         let id = self.groups.len() as u32;
         self.groups.push(Group { head, origin, labels, ..Group::default() });
         let Cache { by_group, groups, shapes, values, seed, .. } = self;
@@ -364,29 +364,58 @@ fn number(text: &str) -> Option<f64> {
 
 const SCOPE: &str = "otel_scope_";
 
-/// A label set taken apart: what resource and scope are made of, and the series' own labels.
-fn parts(labels: &Labels) -> (Origin, Vec<(&str, &str)>) {
-    let mut origin = Origin::default();
-    let mut own = Vec::with_capacity(labels.len());
-    for (name, value) in labels.iter() {
-        match name {
-            NAME => {}
-            "job" => origin.job = value.to_string(),
-            "instance" => origin.instance = value.to_string(),
-            _ => match name.strip_prefix(SCOPE) {
-                Some(key) if !key.is_empty() => origin.scope.push((key.to_string(), value.to_string())),
-                _ => own.push((name, value)),
-            },
-        }
-    }
-    (origin, own)
+/// A label set taken apart: what resource and scope are made of, the name, and the series' own labels.
+struct Parts<'a> {
+    name: &'a str,
+    job: &'a str,
+    instance: &'a str,
+    scope: Vec<(&'a str, &'a str)>,
+    own: Vec<(&'a str, &'a str)>,
 }
 
-fn identity<'a>(name: &str, origin: &Origin, labels: impl Iterator<Item = (&'a str, &'a str)>, seed: u64) -> u64 {
-    let head = [(name, ""), (origin.job.as_str(), origin.instance.as_str())];
-    let scope = origin.scope.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let seed = hash_pairs(head.into_iter().chain(scope), seed);
-    hash_pairs(labels, seed)
+impl<'a> Parts<'a> {
+    fn of(labels: &'a Labels) -> Parts<'a> {
+        let own = Vec::with_capacity(labels.len());
+        let mut parts = Parts { name: "", job: "", instance: "", scope: Vec::new(), own };
+        for (name, value) in labels.iter() {
+            match name {
+                NAME => parts.name = value,
+                "job" => parts.job = value,
+                "instance" => parts.instance = value,
+                _ => match name.strip_prefix(SCOPE) {
+                    Some(key) if !key.is_empty() => parts.scope.push((key, value)),
+                    _ => parts.own.push((name, value)),
+                },
+            }
+        }
+        parts
+    }
+
+    fn is_of(&self, origin: &Origin) -> bool {
+        self.job == origin.job
+            && self.instance == origin.instance
+            && pairs(&origin.scope).eq(self.scope.iter().copied())
+    }
+
+    fn origin(&self) -> Origin {
+        let scope = self.scope.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Origin { job: self.job.to_string(), instance: self.instance.to_string(), scope }
+    }
+}
+
+fn pairs(owned: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
+    owned.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
+fn identity<'a>(
+    name: &str,
+    target: (&str, &str),
+    scope: impl Iterator<Item = (&'a str, &'a str)>,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    seed: u64,
+) -> u64 {
+    let seed = hash_pairs([(name, ""), target].into_iter(), seed);
+    hash_pairs(labels, hash_pairs(scope, seed))
 }
 
 fn group_hash<'a>(head: u32, origin: u32, labels: impl Iterator<Item = (&'a str, &'a str)>, seed: u64) -> u64 {

@@ -11,15 +11,28 @@ use steadyline_prometheus::MetricKind;
 pub(crate) struct Set<T> {
     rows: Vec<Arc<T>>,
     by_thing: HashMap<Arc<T>, u32>,
+    /// The row that was asked for last, which is mostly the one that is asked for next.
+    last: u32,
 }
 
 impl<T> Default for Set<T> {
     fn default() -> Self {
-        Set { rows: Vec::new(), by_thing: HashMap::new() }
+        Set { rows: Vec::new(), by_thing: HashMap::new(), last: 0 }
     }
 }
 
 impl<T: Hash + Eq> Set<T> {
+    /// The row of a thing, which is made only if the thing in the row that was asked for last is another.
+    pub(crate) fn intern_as(&mut self, is_it: impl FnOnce(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+        match self.rows.get(self.last as usize) {
+            Some(last) if is_it(last) => self.last,
+            _ => {
+                self.last = self.intern(make());
+                self.last
+            }
+        }
+    }
+
     /// The row of a thing, added if it is new.
     pub(crate) fn intern(&mut self, thing: T) -> u32 {
         if let Some(row) = self.by_thing.get(&thing) {
@@ -90,7 +103,7 @@ pub(super) struct Arena {
 
 impl Arena {
     /// Appends values: where their bytes begin, and where their lengths.
-    pub(super) fn push(&mut self, values: &[&str]) -> (u32, u32) {
+    pub(super) fn push<'v>(&mut self, values: impl Iterator<Item = &'v str>) -> (u32, u32) {
         let place = (self.bytes.len() as u32, self.lens.len() as u32);
         for value in values {
             self.bytes.extend_from_slice(value.as_bytes());

@@ -330,3 +330,23 @@ async fn native_histograms_may_be_classic_or_both() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_stamp_that_comes_as_a_sample_from_then_on_is_one() {
+    let bodies = [
+        ("application/openmetrics-text", "# TYPE c counter\nc_total 5\nc_created 1600000000\n# EOF\n"),
+        ("text/plain", "# TYPE c_total counter\nc_total 6\n# TYPE c_created gauge\nc_created 1600000000\n"),
+    ];
+    let backend = Backend::start(move |_, number| {
+        let (kind, body) = bodies[number.min(1)];
+        Reply::status(200, body).with("content-type", kind)
+    })
+    .await;
+    let rig = Rig::start(&job(&backend, "")).await;
+    let first = rig.scrape_whole().await;
+    assert_eq!(exposed(&first), ["counter c_total 5"]);
+    let second = rig.scrape_whole().await;
+    assert_eq!(exposed(&second), ["counter c_total 6", "c_created 1600000000"]);
+    let starts = [&first, &second].map(|metrics| metrics.tables().points[0].start);
+    assert_eq!(starts, [1_600_000_000_000_000_000, 0]);
+}

@@ -106,3 +106,32 @@ async fn nothing_is_marked_at_the_end() {
     rig.scrape().await;
     assert!(rig.stop().await.take().is_empty());
 }
+
+#[tokio::test]
+async fn a_sample_has_the_time_of_its_scrape() {
+    let backend = target(&["\ng 1\n"]).await;
+    let rig = Rig::start(&job(&backend, "")).await;
+    for _ in 0..3 {
+        let metrics = rig.scrape_whole().await;
+        // The clock stands still while the target answers.
+        let now = rig.clock.now().unix_nanos;
+        assert!(metrics.tables().points.iter().all(|point| point.time == now));
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_series_rise_in_time_and_none_is_doubled() {
+    let body: String = (0..1000).map(|n| format!("g{{n=\"{n}\"}} 1\n")).collect();
+    let backend = target(&[&body]).await;
+    let rig = Rig::start(&job(&backend, "")).await;
+    let mut last = 0;
+    for _ in 0..5 {
+        let metrics = rig.scrape_whole().await;
+        let lines: std::collections::BTreeSet<String> = exposed(&metrics).into_iter().collect();
+        assert_eq!(lines.len(), 1000);
+        assert_eq!(metrics.points(), 1005);
+        let times: std::collections::BTreeSet<u64> = metrics.tables().points.iter().map(|point| point.time).collect();
+        assert!(times.len() == 1 && times.first() > Some(&last));
+        last = times.first().copied().unwrap();
+    }
+}

@@ -4,23 +4,7 @@ use std::time::Duration;
 
 use steadyline_http::testkit::{Backend, Reply};
 
-use crate::common::{INTERVAL, Rig, lines, metrics_of, target};
-
-/// Waits, with time going by, until a batch comes whose lines are as wanted.
-async fn until(rig: &Rig, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
-    for _ in 0..1000 {
-        rig.clock.advance(INTERVAL / 10);
-        rig.settle().await;
-        for batch in rig.intake.take() {
-            let lines = lines(&metrics_of(batch));
-            if wanted(&lines) {
-                return lines;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("it did not come");
-}
+use crate::common::{INTERVAL, Rig, target};
 
 fn job(discovery: &str) -> String {
     format!("config:\n  scrape_configs:\n    - job_name: test\n      scrape_interval: 10s\n      {discovery}\n")
@@ -39,14 +23,16 @@ async fn files_are_read_again_when_they_change_and_keep_their_targets_when_they_
             .await;
     assert_eq!(rig.scrape().await[1], "a{file=\"targets.yml\",zone=\"one\"} 1");
     std::fs::write(&file, "- targets: [").unwrap();
-    until(&rig, |_| rig.count("prometheus_discovery_failures") > 0.0).await;
+    rig.step(INTERVAL).await;
+    assert_eq!(rig.count("prometheus_discovery_failures"), 1.0);
     assert_eq!(rig.count("prometheus_targets"), 1.0);
     std::fs::write(&file, list("number two")).unwrap();
-    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"number two\"} 1").await;
     // Another label is another target: the first ends.
-    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"one\"} stale").await;
+    let came = rig.step_until(INTERVAL, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"one\"} stale").await;
+    let is_new = |metrics: &_| crate::common::lines(metrics)[1] == "a{file=\"targets.yml\",zone=\"number two\"} 1";
+    assert!(came.iter().any(is_new));
     std::fs::remove_file(&file).unwrap();
-    until(&rig, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"number two\"} stale").await;
+    rig.step_until(INTERVAL, |lines| lines[1] == "a{file=\"targets.yml\",zone=\"number two\"} stale").await;
     assert_eq!(rig.count("prometheus_targets"), 0.0);
 }
 
@@ -71,10 +57,20 @@ async fn a_server_lists_targets_and_its_failures_change_nothing() {
         server.url()
     );
     let rig = Rig::start(&job(&discovery)).await;
-    until(&rig, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} 1").await;
-    until(&rig, |_| rig.count("prometheus_discovery_failures") >= 3.0).await;
+    rig.counted("prometheus_targets", 1.0).await;
+    rig.step_until(INTERVAL, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} 1").await;
+    for failures in [1.0, 2.0, 3.0] {
+        while rig.count("prometheus_discovery_failures") < failures && server.requests().len() < failures as usize + 1 {
+            rig.step(Duration::from_secs(1)).await;
+        }
+        rig.counted("prometheus_discovery_failures", failures).await;
+    }
     assert_eq!(rig.count("prometheus_targets"), 1.0);
-    until(&rig, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} stale").await;
+    while server.requests().len() < 5 {
+        rig.step(Duration::from_secs(1)).await;
+    }
+    rig.counted("prometheus_targets", 0.0).await;
+    rig.step_until(INTERVAL, |lines| lines[1] == "a{kind=\"k\",zone=\"x\"} stale").await;
     let request = &server.requests()[0];
     assert_eq!((request.line.as_str(), request.header("accept")), ("GET /targets", "application/json"));
     assert_eq!(request.header("x-prometheus-refresh-interval-seconds"), "30");

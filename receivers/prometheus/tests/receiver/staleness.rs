@@ -1,9 +1,9 @@
 //! What is marked as ended, when, and what is not.
 
-use steadyline_component::Batch;
+use steadyline_component::telemetry::Metrics;
 use steadyline_http::testkit::{Backend, Reply};
 
-use crate::common::{INTERVAL, Rig, exposed, job, lines, metrics_of, target};
+use crate::common::{INTERVAL, Rig, exposed, job, lines, target};
 
 /// Answers 200 with a body, or 500 where there is none.
 async fn moody(bodies: &[Option<&str>]) -> Backend {
@@ -105,10 +105,9 @@ fn by_file(folder: &std::path::Path) -> String {
     )
 }
 
-/// The batches of each instance, by whether its address is in the resource.
-fn of<'b>(batches: &'b [Batch], backend: &Backend) -> Vec<&'b Batch> {
-    let is = |batch: &&Batch| lines(batch.as_metrics().unwrap())[0].contains(&backend.address.to_string());
-    batches.iter().filter(is).collect()
+/// The scrapes of one target, told by its address in the resource.
+fn of<'b>(came: &'b [Metrics], backend: &Backend) -> Vec<&'b Metrics> {
+    came.iter().filter(|metrics| lines(metrics)[0].contains(&backend.address.to_string())).collect()
 }
 
 #[tokio::test]
@@ -117,31 +116,23 @@ async fn a_target_that_goes_is_marked_at_the_scrape_it_missed_and_the_others_go_
     let (goes, stays) = (target(&["a 1\n"]).await, target(&["b 1\n"]).await);
     listed(folder.path(), &[&goes, &stays]);
     let rig = Rig::start(&by_file(folder.path())).await;
-    rig.clock.advance(INTERVAL);
-    rig.intake.wait_for(2).await;
-    let mut batches = rig.intake.take();
+    let mut came = rig.step(INTERVAL).await;
+    assert_eq!(came.len(), 2);
 
     listed(folder.path(), &[&stays]);
-    let is_end = |batch: &&Batch| lines(batch.as_metrics().unwrap())[1] == "a stale";
-    while !of(&batches, &goes).iter().any(is_end) {
-        rig.clock.advance(INTERVAL / 10);
-        rig.settle().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        batches.extend(rig.intake.take());
-        let waited = rig.clock.now().mono.as_secs();
-        assert!(waited < 100, "nothing was marked for {waited} s");
-    }
-    let (end, good): (Vec<&Batch>, Vec<&Batch>) = of(&batches, &goes).into_iter().partition(is_end);
-    let points = |batch: &Batch| batch.as_metrics().unwrap().tables().points.clone();
-    assert_eq!(lines(end[0].as_metrics().unwrap())[1..], ["a stale", "up stale"]);
+    came.extend(rig.step_until(INTERVAL / 10, |lines| lines[1] == "a stale").await);
+    let (end, good): (Vec<&Metrics>, Vec<&Metrics>) =
+        of(&came, &goes).into_iter().partition(|metrics| lines(metrics)[1] == "a stale");
+    assert_eq!(lines(end[0])[1..], ["a stale", "up stale"]);
     assert_eq!(good.len(), goes.requests().len(), "every scrape counted");
-    let (scraped, marked) = (points(good.last().unwrap())[0].time, points(end[0])[0].time);
+    let (scraped, marked) = (good.last().unwrap().tables().points[0].time, end[0].tables().points[0].time);
     let interval = INTERVAL.as_nanos() as u64;
-    assert!(points(end[0]).iter().all(|point| point.time == marked));
+    assert!(end[0].tables().points.iter().all(|point| point.time == marked));
     assert!(marked > scraped && marked <= scraped + interval, "{marked} {scraped}");
     let now = rig.clock.now().unix_nanos;
     assert!(now >= marked + interval + interval / 10, "{now} {marked}");
-    assert!(of(&batches, &stays).len() >= 3);
+    assert!(of(&came, &stays).len() >= 3);
+    assert!(of(&came, &stays).iter().all(|metrics| lines(metrics)[1..] == ["b 1", "up 1"]));
 }
 
 #[tokio::test]
@@ -150,23 +141,18 @@ async fn a_target_that_comes_back_in_time_is_not_marked() {
     let backend = target(&["a 1\n"]).await;
     listed(folder.path(), &[&backend]);
     let rig = Rig::start(&by_file(folder.path())).await;
-    assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);
+    let mut came = rig.step(INTERVAL).await;
     listed(folder.path(), &[]);
-    // The file is looked at, the target waits for its end; then it is listed again.
-    rig.clock.advance(std::time::Duration::from_secs(5));
-    rig.settle().await;
+    while rig.count("prometheus_targets") > 0.0 {
+        came.extend(rig.step(INTERVAL / 10).await);
+    }
     listed(folder.path(), &[&backend]);
-    let mut seen = Vec::new();
-    while seen.len() < 2 {
-        rig.clock.advance(INTERVAL / 10);
-        rig.settle().await;
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        seen.extend(rig.intake.take().into_iter().map(|batch| lines(&metrics_of(batch))));
-        assert!(rig.clock.now().mono.as_secs() < 200, "it is not scraped again");
+    let before = came.len();
+    while came.len() < before + 3 {
+        came.extend(rig.step(INTERVAL / 10).await);
+        assert!(rig.clock.now().mono < INTERVAL * 20, "it is not scraped again");
     }
-    for lines in seen {
-        assert_eq!(lines[1..], ["a 1", "up 1"]);
-    }
+    assert!(came.iter().all(|metrics| lines(metrics)[1..] == ["a 1", "up 1"]));
 }
 
 #[tokio::test]

@@ -72,6 +72,40 @@ impl Rig {
         metrics_of(batches.remove(0))
     }
 
+    /// Some time on, and everything that came of it. Waits for scrapes that have begun, which hold memory until their
+    /// batches are taken.
+    pub(crate) async fn step(&self, by: Duration) -> Vec<Metrics> {
+        let mut came = Vec::new();
+        self.clock.advance(by);
+        self.settle().await;
+        loop {
+            came.extend(self.intake.take().into_iter().map(metrics_of));
+            if self.budget.used() == 0 {
+                return came;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The same again and again, until there is a batch whose lines are as wanted.
+    pub(crate) async fn step_until(&self, by: Duration, wanted: impl Fn(&[String]) -> bool) -> Vec<Metrics> {
+        let mut came = Vec::new();
+        for _ in 0..100 {
+            came.extend(self.step(by).await);
+            if came.iter().any(|metrics| wanted(&lines(metrics))) {
+                return came;
+            }
+        }
+        panic!("it did not come: {:?}", came.iter().map(lines).collect::<Vec<_>>());
+    }
+
+    /// Waits until an instrument says so.
+    pub(crate) async fn counted(&self, name: &str, value: f64) {
+        while self.count(name) != value {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits until all memory is given back.
     pub(crate) async fn memory_is_given_back(&self) {
         while self.budget.used() > 0 {
