@@ -264,6 +264,22 @@ mod tests {
     }
 
     #[test]
+    fn no_changed_byte_leads_beyond_the_limit() {
+        let plain: Vec<u8> = (0..300_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let limit = plain.len() + 100;
+        for (compression, packing) in ALL.into_iter().skip(1) {
+            let body = packed(compression, &plain);
+            for (at, flip) in (0..body.len()).flat_map(|at| [(at, 1), (at, 0x80), (at, 0xff)]) {
+                let mut changed = body.to_vec();
+                changed[at] ^= flip;
+                let (result, sizes) = opened(packing, &changed, limit);
+                assert!(sizes.iter().all(|size| *size <= limit), "{packing:?} at {at}: {sizes:?}");
+                assert!(result.is_err() || result.is_ok_and(|out| out.len() <= limit), "{packing:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_allocated_that_was_not_granted() {
         let body = packed(Compression::Deflate, &vec![0; 1 << 20]);
         let result = open(Packing::Deflate, &body, 1 << 30, &mut |size| size <= 100_000);
