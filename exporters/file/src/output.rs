@@ -38,6 +38,8 @@ struct State {
     open: Option<Open>,
     /// Whether the file was opened before: then what is in it is ours.
     was_open: bool,
+    /// Where a record begins that could be neither finished nor cut off.
+    torn_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,7 @@ impl OutputFile {
                 let len = open.len;
                 if open.is_regular && open.file.set_len(len).is_err() {
                     // What cannot be taken back now may be when the file is opened again.
-                    state.open = None;
+                    (state.open, state.torn_at) = (None, Some(len));
                 }
                 Err(error)
             }
@@ -111,14 +113,18 @@ impl OutputFile {
     }
 
     fn opened<'a>(&self, state: &'a mut State) -> io::Result<&'a mut Open> {
-        let State { open, was_open } = state;
+        let State { open, was_open, torn_at } = state;
         match open {
             Some(open) => Ok(open),
             none => {
                 let keep = self.options.append || self.options.rotation.is_some() || *was_open;
-                let opened = none.insert(self.open_file(keep)?);
-                *was_open = true;
-                Ok(opened)
+                let mut opened = self.open_file(keep)?;
+                if let Some(len) = torn_at.filter(|len| *len < opened.len) {
+                    opened.file.set_len(len)?;
+                    opened.len = len;
+                }
+                (*was_open, *torn_at) = (true, None);
+                Ok(none.insert(opened))
             }
         }
     }
@@ -168,4 +174,26 @@ fn make_directory(path: &Path, _: u32) -> io::Result<()> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_cut_off_is_when_the_file_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t");
+        let options = Options { path: path.clone(), append: false, rotation: None, directory_mode: None };
+        let output = OutputFile::shared("file", options.clone(), &Clock::manual(0)).unwrap();
+        output.append(b"whole\n").unwrap();
+        fs::write(&path, b"whole\nto").unwrap();
+        *lock(&output.state) = State { open: None, was_open: true, torn_at: Some(6) };
+        output.append(b"next\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole\nnext\n");
+        let other = OutputFile::shared("file/other", options.clone(), &Clock::manual(0)).unwrap_err();
+        assert_eq!(other, "exporter `file` writes to this file; give each a file of its own");
+        drop(output);
+        assert!(OutputFile::shared("file/other", options, &Clock::manual(0)).is_ok());
+    }
 }
