@@ -20,6 +20,10 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
         steadyline_processor_resource::FACTORY,
+        steadyline_processor_resourcedetection::FACTORY,
+        // connectors
+        steadyline_connector_count::FACTORY,
+        steadyline_connector_forward::FACTORY,
         // exporters
         steadyline_exporter_debug::FACTORY,
         steadyline_exporter_file::FACTORY,
