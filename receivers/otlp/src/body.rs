@@ -20,6 +20,35 @@ pub(crate) struct Bounds {
     pub(crate) timeout: Duration,
 }
 
+/// A buffer that grows with what has come, not with what was announced: who promises a lot and sends little holds
+/// little of the memory that others need.
+struct Buffer<'h, 'b> {
+    bytes: Vec<u8>,
+    hold: &'h mut Hold<'b>,
+    /// As much as there may be in the end.
+    most: usize,
+}
+
+impl<'h, 'b> Buffer<'h, 'b> {
+    fn new(hold: &'h mut Hold<'b>, most: usize) -> Buffer<'h, 'b> {
+        Buffer { bytes: Vec::new(), hold, most }
+    }
+
+    /// Adds bytes, which stay within `most`.
+    async fn add(&mut self, more: &[u8]) -> Result<(), Denial> {
+        /// Most requests are smaller, and are held at once.
+        const FIRST: usize = 64 << 10;
+        let needed = self.bytes.len() + more.len();
+        if needed > self.bytes.capacity() {
+            let capacity = needed.max(2 * self.bytes.capacity()).max(FIRST).min(self.most);
+            self.hold.grow(capacity).await?;
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+}
+
 /// A whole HTTP body.
 pub(crate) async fn whole(body: &mut Incoming, bounds: Bounds, hold: &mut Hold<'_>) -> Result<Vec<u8>, Denial> {
     in_time(bounds, async {
@@ -28,31 +57,20 @@ pub(crate) async fn whole(body: &mut Incoming, bounds: Bounds, hold: &mut Hold<'
         if said.is_some_and(|size| size > bounds.limit) {
             return Err(too_large());
         }
-        /// Where a body starts that does not say its size.
-        const FIRST: usize = 16 << 10;
-        let mut buffer = Vec::new();
-        let mut capacity = said.unwrap_or(FIRST).min(bounds.limit);
-        hold.grow(capacity).await?;
-        buffer.reserve_exact(capacity);
+        let mut buffer = Buffer::new(hold, said.unwrap_or(bounds.limit));
         while let Some(data) = next(body).await? {
-            let needed = buffer.len() + data.len();
-            if needed > bounds.limit {
+            if buffer.bytes.len() + data.len() > buffer.most {
                 return Err(too_large());
             }
-            if needed > capacity {
-                capacity = needed.max(2 * capacity).min(bounds.limit);
-                hold.grow(capacity).await?;
-                buffer.reserve_exact(capacity - buffer.len());
-            }
-            buffer.extend_from_slice(&data);
+            buffer.add(&data).await?;
         }
-        Ok(buffer)
+        Ok(buffer.bytes)
     })
     .await
 }
 
 /// The one message of a unary gRPC request, and whether it is compressed. Five bytes stand before it: a flag and the
-/// length, by which memory is held before anything is kept. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
+/// length. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
 pub(crate) async fn message(
     body: &mut Incoming,
     bounds: Bounds,
@@ -77,18 +95,17 @@ pub(crate) async fn message(
         if length > bounds.limit {
             return Err(Denial::too_large(bounds.limit, bounds.limit_key));
         }
-        hold.grow(length).await?;
-        let mut buffer = Vec::with_capacity(length);
+        let mut buffer = Buffer::new(hold, length);
         let mut data = Some(rest);
         while let Some(bytes) = data {
-            if buffer.len() + bytes.len() > length {
+            if buffer.bytes.len() + bytes.len() > length {
                 return Err(Denial::malformed("an export request is one message, and more came"));
             }
-            buffer.extend_from_slice(&bytes);
+            buffer.add(&bytes).await?;
             data = next(body).await?;
         }
-        match buffer.len() == length {
-            true => Ok((prefix[0] == 1, buffer)),
+        match buffer.bytes.len() == length {
+            true => Ok((prefix[0] == 1, buffer.bytes)),
             false => Err(Denial::malformed("the request ended before its message did")),
         }
     })

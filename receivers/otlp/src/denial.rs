@@ -34,7 +34,11 @@ const SOON: Duration = Duration::from_secs(1);
 
 impl Denial {
     fn new(code: Code, status: StatusCode, reason: &'static str, message: impl Into<String>) -> Denial {
-        Denial { code, status, reason: Some(reason), message: message.into(), retry: None, challenge: None }
+        /// gRPC sends the words in a header, which must stay small whatever the sender put into them.
+        const LONGEST: usize = 500;
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(LONGEST));
+        Denial { code, status, reason: Some(reason), message, retry: None, challenge: None }
     }
 
     fn try_again(reason: &'static str, message: impl Into<String>, retry: Option<Duration>) -> Denial {

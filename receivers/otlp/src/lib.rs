@@ -57,7 +57,7 @@
 //! in `otelcol_receiver_refused_*`.
 //!
 //! # Bounds
-//! Memory for a request is taken from the process's budget before its body is read, and again before it is opened; a body
+//! Memory for a request is taken from the process's budget as its body comes in, and again before it is opened; a body
 //! that is larger inside than it may be is given up while it opens. Heads, bodies, handshakes and idle connections have
 //! their times. A listener that is full closes the connection that has idled longest for the sake of a new one.
 //!

@@ -40,6 +40,10 @@ impl<'de> Visitor<'de> for Body<'_> {
         f.write_str("an object")
     }
 
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(wrong_text(text, &self))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(field) = map.next_key_seed(Key(self.message))? {
             match field {
@@ -94,6 +98,10 @@ impl<'de> Visitor<'de> for List<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "an array for `{}`", self.field.json)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(wrong_text(text, &self))
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
@@ -182,7 +190,7 @@ impl<'de> Visitor<'de> for One<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
-        let wrong = |this: &Self| E::invalid_value(serde::de::Unexpected::Str(text), this);
+        let wrong = |this: &Self| wrong_text(text, this);
         match self.field.kind {
             Kind::Text => self.bytes(text.as_bytes()),
             Kind::Hex => match hex(text) {
@@ -201,7 +209,7 @@ impl<'de> Visitor<'de> for One<'_> {
                 Some(value) => self.varint(value as u64),
                 None => Err(wrong(&self)),
             },
-            Kind::Bool | Kind::Message(_) => Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
+            Kind::Bool | Kind::Message(_) => Err(wrong(&self)),
             Kind::Int | Kind::Uint(_) | Kind::Sint | Kind::Fixed64 | Kind::Sfixed64 | Kind::Fixed32 => {
                 match text.parse::<i64>().map(i128::from).or_else(|_| text.parse::<u64>().map(i128::from)) {
                     Ok(value) => self.integer(value),
@@ -275,6 +283,11 @@ impl One<'_> {
             put_tag(self.out, self.field.number, wire_type);
         }
     }
+}
+
+/// The error about a text in the wrong place. Shows its beginning alone: what is wrong may be as large as the body.
+fn wrong_text<E: Error>(text: &str, expected: &dyn serde::de::Expected) -> E {
+    E::invalid_value(serde::de::Unexpected::Str(&text[..text.floor_char_boundary(40)]), expected)
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -295,6 +295,20 @@ fn json_that_we_write_is_read_as_what_it_was() {
 }
 
 #[test]
+fn errors_are_short_whatever_was_sent() {
+    let long = "\u{e9}".repeat(100_000);
+    for json in [
+        format!(r#""{long}""#),
+        format!(r#"{{"resourceMetrics":"{long}"}}"#),
+        format!(r#"{{"resourceMetrics":["{long}"]}}"#),
+        metric(&format!(r#""gauge":{{"dataPoints":[{{"asInt":"{long}"}}]}}"#)),
+        metric(&format!(r#""sum":{{"isMonotonic":"{long}"}}"#)),
+    ] {
+        assert!(metrics(&json).unwrap_err().len() < 300);
+    }
+}
+
+#[test]
 fn invalid_utf8_is_refused() {
     let mut json = metric(r#""unit":"?""#).into_bytes();
     let at = json.iter().position(|byte| *byte == b'?').unwrap();

@@ -176,6 +176,17 @@ async fn wrong_methods_and_paths_are_told_so() {
 }
 
 #[tokio::test]
+async fn answers_are_short_whatever_was_asked() {
+    let receiver = run(SMALL).await;
+    let long = format!("/{}", "%".repeat(10_000));
+    let (_, status, headers) = grpc(&receiver.grpc, &long, &[GRPC], framed(0, &[])).await;
+    assert_eq!(status.as_deref(), Some("12"));
+    assert!(headers["grpc-message"].len() < 2000);
+    let answer = receiver.post(&long, &[PROTOBUF], "").await;
+    assert!(answer.status == 404 && answer.body.len() < 1000);
+}
+
+#[tokio::test]
 async fn a_body_without_a_size_is_bounded_all_the_same() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let receiver = run(SMALL).await;

@@ -75,6 +75,26 @@ impl http_body::Body for Endless {
 }
 
 #[tokio::test]
+async fn who_promises_a_lot_and_sends_little_holds_little() {
+    let receiver = run(BOTH).await;
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\nexpect: 100-continue\r\n\
+                content-length: 10000000\r\n\r\n";
+    let mut promises = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(&receiver.http).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        promises.push(stream);
+    }
+    // 200 MB are promised, and the budget is 64 MiB.
+    for _ in 0..3 {
+        assert_eq!(receiver.post("/v1/metrics", &[PROTOBUF], gauges(100)).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn silent_connections_keep_nobody_out() {
     let yaml = "protocols: {grpc: {endpoint: '127.0.0.1:0', max_connections: 4}, \
                 http: {endpoint: '127.0.0.1:0', max_connections: 4}}";
