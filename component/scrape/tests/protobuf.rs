@@ -49,7 +49,7 @@ fn numbers() {
                 },
             ],
         ),
-        Family::new("empty", GAUGE, vec![]),
+        Family { unit: "of nothing".into(), ..Family::new("empty", GAUGE, vec![]) },
         Family::new("u", UNTYPED, vec![Metric { untyped: number(7.0), ..Metric::default() }]),
     ];
     assert_eq!(

@@ -140,7 +140,7 @@ impl<'b> Families<'b> {
         self.start = self.body.position();
         let family = Family::read(self.body.delimited()?)?;
         // One without metrics leaves no trace.
-        self.family = family.has_metrics()?.then_some(family);
+        self.family = if family.has_metrics()? { Some(family.check()?) } else { None };
         self.step = Step::Type;
         Ok(())
     }
@@ -272,7 +272,7 @@ impl<'b> Family<'b> {
                 _ => {}
             }
         }
-        family.check()
+        Ok(family)
     }
 
     fn check(self) -> Result<Self, Fault> {
