@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::listen::{Listener, Transport, Wire};
 use crate::server_tls::{ServerTls, ServerTlsConfig};
-use roster::{Guest, Roster};
+use roster::{Guest, Roster, Seldom};
 
 /// What peers may do at a door. Durations of zero mean no limit.
 #[derive(Debug, Clone)]
@@ -128,6 +128,8 @@ impl Door {
             tls: self.tls,
             handler,
             shutdown,
+            full: Seldom::default(),
+            troubled: Seldom::default(),
         });
         tokio::select! {
             () = house.shutdown.wait() => {}
@@ -155,6 +157,8 @@ struct House<H> {
     tls: Option<ServerTls>,
     handler: H,
     shutdown: Shutdown,
+    full: Seldom,
+    troubled: Seldom,
 }
 
 fn builder(options: &DoorOptions) -> auto::Builder<TokioExecutor> {
@@ -191,13 +195,15 @@ where
     loop {
         match listener.accept().await {
             Ok(wire) => {
-                let place = house.place().await;
+                let place = house.place(listener).await;
                 tokio::spawn(receive(Arc::clone(house), wire, place));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: whoever idles gives his back.
                 house.roster.show_out(house.options.max_connections / 64 + 1);
-                tracing::warn!(address = listener.address(), "cannot take a connection, trying again: {error}");
+                if house.troubled.pass() {
+                    tracing::warn!(address = listener.address(), "cannot take a connection, trying again: {error}");
+                }
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -206,10 +212,18 @@ where
 
 impl<H> House<H> {
     /// A place for one more connection; if there is none, those that idled longest make room.
-    async fn place(&self) -> OwnedSemaphorePermit {
+    async fn place(&self, listener: &Listener) -> OwnedSemaphorePermit {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return place;
+            }
+            if self.full.pass() {
+                tracing::warn!(
+                    address = listener.address(),
+                    limit = self.options.max_connections,
+                    "as many connections as there may be: for each new one the one that idled longest is closed; \
+                     if all of them are wanted, raise the limit"
+                );
             }
             self.roster.show_out(self.options.max_connections / 64 + 1);
             let next = Arc::clone(&self.places).acquire_owned();

@@ -31,6 +31,22 @@ pub(super) struct Guest {
 /// A request in hand; the connection does not idle while it lives.
 pub(super) struct Busy(Arc<Guest>);
 
+/// Lets one of many pass, at most one a minute: for what is worth a line in the log, and not one a connection.
+#[derive(Debug, Default)]
+pub(super) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    pub(super) fn pass(&self) -> bool {
+        const PERIOD: Duration = Duration::from_secs(60);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= PERIOD);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
 impl Default for Roster {
     fn default() -> Self {
         Roster { opened: Instant::now(), guests: Mutex::default() }
