@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use steadyline_receiver_prometheus::offline::Offline;
 use steadyline_scrape::Format;
 
@@ -18,9 +19,9 @@ fn main() -> std::io::Result<()> {
     let mut first = Duration::ZERO;
     for turn in 0..=scrapes {
         let text = bodies[turn % bodies.len()].as_bytes();
-        let started = Instant::now();
+        let started = cpu_time();
         let (batches, result) = target.scrape(text, Format::Text, 1_700_000_000_000 + turn as i64 * 15_000);
-        let took = started.elapsed();
+        let took = cpu_time() - started;
         result.map_err(std::io::Error::other)?;
         // Gauges and counters, and the five series of the report.
         let points: usize = batches.iter().map(|batch| batch.points()).sum();
@@ -35,6 +36,12 @@ fn main() -> std::io::Result<()> {
         per_series(first, 1),
         per_series(spent, scrapes),
     )
+}
+
+/// What this process has used so far: on a machine that others use too, the wall clock says nothing.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// As many series with five labels, a hundred to a family, every other family a counter.

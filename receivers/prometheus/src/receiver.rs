@@ -1,7 +1,7 @@
 //! The receiver as it runs: providers tell lists of targets, each target has a scraper of its own. A new list starts and
 //! ends scrapers and leaves alone those whose targets it still has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use steadyline_component::telemetry::Signal;
@@ -72,9 +72,21 @@ struct Pool {
     /// What each provider told last.
     lists: Vec<Vec<Found>>,
     /// Scrapers by the keys of their targets.
-    running: HashMap<String, watch::Sender<Wish>>,
+    running: HashMap<String, Running>,
     /// What could not be a target, and why; told once.
     complaints: BTreeMap<String, String>,
+}
+
+/// A target that is scraped.
+struct Running {
+    wish: watch::Sender<Wish>,
+    target: Arc<Target>,
+}
+
+impl Running {
+    fn wish(&self, wish: Wish) {
+        self.wish.send_if_modified(|now| std::mem::replace(now, wish) != wish);
+    }
 }
 
 struct Keeper {
@@ -113,35 +125,33 @@ impl Keeper {
         let limit = pool.job.target_limit;
         let wish = if limit > 0 && targets.len() as u64 > limit { Wish::Refuse } else { Wish::Scrape };
         pool.job.meters.targets.set(targets.len() as f64);
-        for (key, running) in &pool.running {
-            if !targets.contains_key(key) {
-                running.send_if_modified(|now| std::mem::replace(now, Wish::End) != Wish::End);
-            }
+        let labels: HashSet<&[(String, String)]> = targets.values().map(|target| target.labels.as_slice()).collect();
+        for (_, running) in pool.running.iter().filter(|(key, _)| !targets.contains_key(*key)) {
+            let is_replaced = labels.contains(running.target.labels.as_slice());
+            running.wish(if is_replaced { Wish::Replaced } else { Wish::End });
         }
         for (key, target) in targets {
-            match pool.running.get(&key) {
-                Some(running) => {
-                    running.send_if_modified(|now| std::mem::replace(now, wish) != wish);
-                }
-                None => {
-                    let (sender, receiver) = watch::channel(wish);
-                    let scraper = Scraper::new(Arc::clone(&pool.job), Arc::new(target), receiver, self.around.clone());
-                    pool.running.insert(key.clone(), sender);
-                    self.scrapers.spawn(async move {
-                        scraper.run().await;
-                        (job, key)
-                    });
-                }
+            if let Some(running) = pool.running.get(&key) {
+                running.wish(wish);
+                continue;
             }
+            let (sender, receiver) = watch::channel(wish);
+            let target = Arc::new(target);
+            let scraper = Scraper::new(Arc::clone(&pool.job), Arc::clone(&target), receiver, self.around.clone());
+            pool.running.insert(key.clone(), Running { wish: sender, target });
+            self.scrapers.spawn(async move {
+                scraper.run().await;
+                (job, key)
+            });
         }
     }
 
     fn ended(&mut self, ended: Result<(usize, String), tokio::task::JoinError>) {
         match ended {
             Ok((job, key)) => {
-                let wish = self.jobs[job].running.remove(&key).map(|wish| *wish.borrow());
+                let wish = self.jobs[job].running.remove(&key).map(|running| *running.wish.borrow());
                 // It was wanted again when it had just given up.
-                if wish.is_some_and(|wish| wish != Wish::End) {
+                if matches!(wish, Some(Wish::Scrape | Wish::Refuse)) {
                     self.apply(job);
                 }
             }

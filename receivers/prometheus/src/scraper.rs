@@ -26,6 +26,14 @@ pub(crate) enum Wish {
     Refuse,
     /// To end: nobody lists it any more.
     End,
+    /// To end without a word: another target has its series now, as when the path or the interval changes.
+    Replaced,
+}
+
+impl Wish {
+    fn is_scrape(self) -> bool {
+        matches!(self, Wish::Scrape | Wish::Refuse)
+    }
 }
 
 /// A scrape within this of its ideal time is said to be at that time, so that samples are evenly spaced.
@@ -123,8 +131,8 @@ impl Scraper {
             tokio::select! {
                 biased;
                 () = self.shutdown.wait() => return,
-                wish = wished(&mut self.wish, |wish| *wish == Wish::End) => {
-                    if !wish || self.end(next).await {
+                wish = wished(&mut self.wish, |wish| !wish.is_scrape()) => {
+                    if wish != Wish::End || self.end(next).await {
                         return;
                     }
                 }
@@ -155,7 +163,7 @@ impl Scraper {
         tokio::select! {
             biased;
             () = self.shutdown.wait() => return true,
-            is_wanted = wished(&mut self.wish, |wish| *wish != Wish::End) => return !is_wanted,
+            wish = wished(&mut self.wish, |wish| *wish != Wish::End) => return !wish.is_scrape(),
             () = self.clock.sleep_until(over) => {}
         }
         if self.last_time != i64::MIN {
@@ -363,7 +371,7 @@ impl Scraper {
     }
 }
 
-/// Waits until the wish is as asked for. False if nobody wishes anything any more.
-async fn wished(wish: &mut watch::Receiver<Wish>, is: impl FnMut(&Wish) -> bool) -> bool {
-    wish.wait_for(is).await.is_ok()
+/// Waits until the wish is as asked for; [`Wish::Replaced`] if nobody wishes anything any more.
+async fn wished(wish: &mut watch::Receiver<Wish>, is: impl FnMut(&Wish) -> bool) -> Wish {
+    wish.wait_for(is).await.map_or(Wish::Replaced, |wish| *wish)
 }

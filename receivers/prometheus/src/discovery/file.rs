@@ -130,6 +130,9 @@ mod tests {
             assert!(!found[2].contains_key("zone"));
         }
         assert_eq!(addresses("\n", "t.yaml"), Ok(Vec::new()));
+        // Plain words that YAML may take for something else are texts here.
+        let found = addresses("- targets: [a]\n  labels: {port: 80, on: yes, v: 1.10}\n", "t.yml").unwrap();
+        assert_eq!((found[0]["port"].as_str(), found[0]["on"].as_str(), found[0]["v"].as_str()), ("80", "yes", "1.10"));
     }
 
     #[test]

@@ -87,3 +87,26 @@ async fn what_is_no_target_is_left_out_and_the_others_are_scraped() {
     assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);
     assert_eq!(rig.count("prometheus_targets"), 1.0);
 }
+
+#[tokio::test]
+async fn a_target_that_only_moves_keeps_its_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.json");
+    let backend = target(&["a 1\n"]).await;
+    let list = |path: &str| {
+        let labels = format!("{{\"__metrics_path__\": \"{path}\"}}");
+        std::fs::write(&file, format!("[{{\"targets\": [\"{}\"], \"labels\": {labels}}}]", backend.address)).unwrap();
+    };
+    list("/old");
+    let rig = Rig::start(&job(&format!("file_sd_configs: [{{files: ['{}']}}]", file.display()))).await;
+    let mut came = rig.step(INTERVAL).await;
+    list("/much/newer");
+    for _ in 0..10 {
+        came.extend(rig.step(INTERVAL / 2).await);
+    }
+    let paths: std::collections::BTreeSet<String> =
+        backend.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["GET /much/newer", "GET /old"]);
+    assert!(came.len() >= 4);
+    assert!(came.iter().all(|metrics| crate::common::lines(metrics)[1..] == ["a 1", "up 1"]));
+}

@@ -118,3 +118,19 @@ async fn what_is_listed_twice_is_scraped_once() {
     assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);
     assert_eq!(rig.count("prometheus_targets"), 1.0);
 }
+
+#[tokio::test]
+async fn a_scrape_waits_for_memory_and_then_goes_on() {
+    let backend = target(&["a 1\n"]).await;
+    let rig = Rig::with_budget(&job(&backend, ""), 1 << 20).await;
+    let mut taken = Vec::new();
+    while let Some(permit) = rig.budget.try_acquire(1 << 10) {
+        taken.push(permit);
+    }
+    rig.clock.advance(INTERVAL);
+    rig.settle().await;
+    assert!(backend.requests().is_empty(), "it does not even ask");
+    drop(taken);
+    rig.intake.wait_for(1).await;
+    assert_eq!(lines(&metrics_of(rig.intake.take().remove(0)))[1..], ["a 1", "up 1"]);
+}

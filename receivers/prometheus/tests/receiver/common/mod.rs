@@ -17,7 +17,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     pub(crate) intake: Arc<TestIntake>,
     pub(crate) meter: Meter,
-    budget: Budget,
+    pub(crate) budget: Budget,
     trigger: ShutdownTrigger,
     task: JoinHandle<()>,
 }
