@@ -349,7 +349,15 @@ impl Pool<'_> {
 
     fn delivery_is_sane(&self, id: &ComponentId, delivery: &DeliveryConfig, diagnostics: &mut Diagnostics) -> bool {
         let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
-        let problems = delivery.problems();
+        let mut problems = delivery.problems();
+        let size =
+            node.at_path("sending_queue.queue_size").and_then(Node::text).and_then(|text| text.parse::<u64>().ok());
+        if let Some(size) = size.filter(|size| *size < 1 << 16) {
+            let wrong = format!(
+                "it is bytes, and {size} of them hold no request; the Collector counts requests: write a size such as 64MiB"
+            );
+            problems.push(("sending_queue.queue_size", wrong));
+        }
         for (relative, problem) in &problems {
             let path = path_join("exporters", id.as_str());
             diagnostics.push(Diagnostic::error("out-of-range", problem).at_node(node, &path, relative));

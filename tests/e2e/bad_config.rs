@@ -180,3 +180,47 @@ async fn what_cannot_start_ends_with_1() {
     assert_eq!(code, 1, "{words}");
     assert!(words.contains(&address) && words.contains("prometheus"), "{words}");
 }
+
+/// A config of the Collector, as somebody brings it along.
+const BROUGHT: &str = "\
+receivers:
+  otlp: {protocols: {grpc: , http: }}
+  hostmetrics: {scrapers: {cpu: }}
+processors:
+  cumulativetodelta:
+  transform: {metric_statements: []}
+exporters:
+  prometheusremotewrite:
+    endpoint: http://localhost:9009/api/v1/push
+    sending_queue: {queue_size: 5000, storage: file_storage}
+    wal: {directory: /tmp/wal}
+service:
+  pipelines:
+    metrics: {receivers: [otlp, hostmetrics], processors: [transform, cumulativetodelta], exporters: [prometheusremotewrite]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collectors_config_is_told_key_by_key_what_to_do_instead() {
+    let parts = [
+        "config.yaml:3:3",
+        "the receiver `hostmetrics` of the Collector is not supported",
+        "node_exporter",
+        "the processor `transform` of the Collector is not supported",
+        "exporters.prometheusremotewrite.sending_queue.storage",
+        "queues are in memory",
+        "exporters.prometheusremotewrite.wal",
+        "`cumulativetodelta` gives delta sums and histograms",
+        "deltatocumulative",
+    ];
+    refused("brought along", BROUGHT, &parts).await;
+    let requests = BROUGHT.replace(", storage: file_storage", "").replace("    wal: {directory: /tmp/wal}\n", "");
+    let mended = requests
+        .replace(", hostmetrics]", "]")
+        .replace("transform, ", "")
+        .replace("  hostmetrics: {scrapers: {cpu: }}\n", "");
+    let mended = mended.replace("  transform: {metric_statements: []}\n", "");
+    refused("a queue of requests", &mended, &["sending_queue.queue_size", "counts requests", "64MiB"]).await;
+    let (code, _, words) = Launch::new(&mended.replace("5000", "64MiB")).output(&["validate"]).await;
+    assert_eq!(code, 0, "{words}");
+    assert!(words.contains("delta-to-cumulative"), "{words}");
+}

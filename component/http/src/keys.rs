@@ -156,7 +156,7 @@ impl Default for ClientOptions {
 }
 
 /// HTTP client keys of the Collector that have no counterpart here, for [`steadyline_component::Spec::unsupported`].
-pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 10] = [
+pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 14] = [
     ("read_buffer_size", "buffers size themselves; remove it"),
     ("write_buffer_size", "buffers size themselves; remove it"),
     ("max_conns_per_host", "each shard has one request in flight: use `sending_queue.num_consumers`"),
@@ -167,6 +167,10 @@ pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 10] = [
     ("tls.curve_preferences", "only safe curves are offered, in the library's order; remove it"),
     ("tls.tpm", "keys in a TPM are not supported; use `key_file`"),
     ("http_client", "the keys stand directly in the exporter; move them up"),
+    ("sending_queue.storage", "queues are in memory; remove it"),
+    ("sending_queue.block_on_overflow", "a full queue holds its source back; for a branch beside others see `on_full`"),
+    ("sending_queue.wait_for_result", "set `wait_for_result` at the receiver, where there is somebody who waits"),
+    ("sending_queue.batch", "put the processor `batch` in front; requests are cut to what the backend takes"),
 ];
 
 /// [`UNSUPPORTED_CLIENT_KEYS`] and an exporter's own; `ALL` is the sum of both lengths.
