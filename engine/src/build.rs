@@ -265,12 +265,17 @@ impl<'a> Builder<'a> {
                 Build::Processor(make) => make(context),
                 _ => None,
             });
+            // What is wrong with one does not hide what is wrong with the next.
+            let Some(processor) = made else { continue };
             let meter = component_meter(&shared.meter, "processor", id).with("pipeline", plan.id.as_str());
             stages.push(Stage {
-                processor: made?,
+                processor,
                 account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, plan.id.as_str()),
                 series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
             });
+        }
+        if stages.len() < plan.processors.len() {
+            return None;
         }
         let key = |id: &ComponentId| (plan.signal, id.clone());
         let branches = plan.exporters.iter().filter_map(|id| self.branches.get(&key(id)).cloned()).collect();

@@ -145,3 +145,11 @@ fn deltas_on_their_way_to_a_backend_that_drops_them_are_told_at_load() {
     let mended = "    metrics/2: {receivers: [join], processors: [to_cumulative], exporters: [wants_cumulative]}\n";
     assert!(!warned(&format!("{first}{mended}")));
 }
+
+#[test]
+fn one_bad_processor_does_not_hide_the_next() {
+    let yaml = "receivers: {source: }\nprocessors: {halves/a: {nam: x}, halves/b: {wiat: y}}\nexporters: {backend: }\n\
+                service:\n  pipelines:\n    metrics: {receivers: [source], processors: [halves/a, halves/b], exporters: [backend]}\n";
+    let said = findings(yaml);
+    assert!(said.contains("processors.halves/a.nam") && said.contains("processors.halves/b.wiat"), "{said}");
+}

@@ -41,6 +41,7 @@ impl Prometheus {
     }
 
     /// The same, scraping a target every second.
+    #[allow(dead_code, reason = "not every test binary has something to scrape")]
     pub async fn scraping(address: &str) -> Prometheus {
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\

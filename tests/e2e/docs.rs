@@ -138,6 +138,10 @@ fn variables(text: &str) -> BTreeSet<String> {
 
 fn placeholder(name: &str) -> &'static str {
     match name {
+        // Where service and region are told from the host.
+        "AWS_PROMETHEUS_ENDPOINT" => {
+            "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-EXAMPLE/api/v1/remote_write"
+        }
         _ if name.ends_with("ENDPOINT") || name.ends_with("URL") => "https://backend.example.com/api/v1/write",
         _ if name.ends_with("ARN") => "arn:aws:iam::123456789012:role/example",
         _ if name.ends_with("REGION") => "us-east-1",
