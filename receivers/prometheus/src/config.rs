@@ -50,7 +50,8 @@ pub struct GlobalConfig {
     pub scrape_protocols: Vec<ScrapeProtocol>,
     /// Labels for every series that has no label of that name.
     pub external_labels: BTreeMap<String, String>,
-    /// The largest body of a scrape, uncompressed; 0 = as much as a quarter of the memory budget.
+    /// The largest body of a scrape, uncompressed; 0 = as much as a quarter of the memory budget, which is the most in
+    /// any case. `1MB` is 1,000,000 bytes; Prometheus means 1 MiB by it.
     pub body_size_limit: ByteSize,
     /// The most series of a scrape after relabelling; 0 = any number. A scrape with more fails.
     pub sample_limit: u64,

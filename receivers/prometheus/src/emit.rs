@@ -4,6 +4,7 @@
 mod batch;
 mod group;
 
+use hashbrown::HashSet;
 use steadyline_telemetry::{Metrics, NO_RECORDED_VALUE, NumberKind, Point, ShapeId, Slot};
 
 use crate::ingest::{Item, Memory, Sample, Scraped, nanos};
@@ -23,7 +24,10 @@ pub(crate) struct Emitter {
     /// When the scrape was, in milliseconds.
     time: i64,
     report: Option<Report>,
-    ended: bool,
+    /// How many of the ended series are marked, by the memory in use and the one before.
+    marked: [usize; 2],
+    /// Groups that are marked.
+    marked_groups: HashSet<(Generation, u32)>,
     /// Points whose timestamp OTLP cannot say.
     pub(crate) untimely: u64,
 }
@@ -40,7 +44,15 @@ struct Dot {
 impl Emitter {
     /// Everything of a scrape at `time` (milliseconds), and the report about it.
     pub(crate) fn new(scraped: Scraped, time: i64, report: Report) -> Emitter {
-        Emitter { scraped, at: 0, time, report: Some(report), ended: false, untimely: 0 }
+        Emitter {
+            scraped,
+            at: 0,
+            time,
+            report: Some(report),
+            marked: [0; 2],
+            marked_groups: HashSet::new(),
+            untimely: 0,
+        }
     }
 
     /// Whether everything is out.
@@ -63,14 +75,21 @@ impl Emitter {
             self.at += 1;
             self.sample(&mut builder, &mut memory.cache, &sample);
         }
-        if !self.ended {
-            self.ended = true;
-            let ended = std::mem::take(&mut self.scraped.ended);
-            self.end(&mut builder, Generation::Now, &mut memory.cache, &ended);
-            if let Some(before) = &mut memory.before {
-                let ended = std::mem::take(&mut self.scraped.ended_before);
-                self.end(&mut builder, Generation::Before, before, &ended);
+        while let Some(id) = self.scraped.ended.get(self.marked[0]).copied() {
+            if builder.len() >= BATCH_POINTS {
+                return Some(builder.finish());
             }
+            self.marked[0] += 1;
+            self.end(&mut builder, Generation::Now, &mut memory.cache, id);
+        }
+        while let (Some(id), Some(before)) =
+            (self.scraped.ended_before.get(self.marked[1]).copied(), memory.before.as_deref_mut())
+        {
+            if builder.len() >= BATCH_POINTS {
+                return Some(builder.finish());
+            }
+            self.marked[1] += 1;
+            self.end(&mut builder, Generation::Before, before, id);
         }
         if let (Some(report), Some(time)) = (self.report.take(), nanos(self.time)) {
             builder.report(&report, time);
@@ -105,32 +124,29 @@ impl Emitter {
         }
     }
 
-    /// Marks series as ended.
-    fn end(&mut self, builder: &mut BatchBuilder<'_>, generation: Generation, cache: &mut Cache, ended: &[u32]) {
+    /// Marks a series as ended.
+    fn end(&mut self, builder: &mut BatchBuilder<'_>, generation: Generation, cache: &mut Cache, id: u32) {
         let Some(time) = nanos(self.time) else { return };
-        let mut done = hashbrown::HashSet::new();
-        for &id in ended {
-            let series = &cache.series[id as usize];
-            let (seen, origin, labels) = (series.seen, series.origin, series.labels);
-            let dot = |head, point| Dot { origin, head, labels, point };
-            match series.role {
-                Role::Number(head) => builder.put(generation, cache, dot(head, stale(time))),
-                Role::Native(head) => {
-                    let point = Point { number: NumberKind::Body, ..stale(time) };
-                    builder.put(generation, cache, dot(head, point));
-                }
-                Role::TargetInfo | Role::Unknown => {}
-                Role::Bucket(row, _) | Role::Quantile(row, _) | Role::Sum(row) | Role::Count(row) => {
-                    // A group of which something is left goes on; only the part is over.
-                    let group = &cache.groups[row as usize];
-                    let is_gone = generation == Generation::Now && group.seen == seen;
-                    let is_over = group.is_whole && (self.scraped.is_lost || is_gone);
-                    if !is_over {
-                        let head = group::separate(cache, id);
-                        builder.put(generation, cache, dot(head, stale(time)));
-                    } else if done.insert(row) {
-                        group::end(builder, generation, cache, row, time);
-                    }
+        let series = &cache.series[id as usize];
+        let (seen, origin, labels) = (series.seen, series.origin, series.labels);
+        let dot = |head, point| Dot { origin, head, labels, point };
+        match series.role {
+            Role::Number(head) => builder.put(generation, cache, dot(head, stale(time))),
+            Role::Native(head) => {
+                let point = Point { number: NumberKind::Body, ..stale(time) };
+                builder.put(generation, cache, dot(head, point));
+            }
+            Role::TargetInfo | Role::Unknown => {}
+            Role::Bucket(row, _) | Role::Quantile(row, _) | Role::Sum(row) | Role::Count(row) => {
+                // A group of which something is left goes on; only the part is over.
+                let group = &cache.groups[row as usize];
+                let is_gone = generation == Generation::Now && group.seen == seen;
+                let is_over = group.is_whole && (self.scraped.is_lost || is_gone);
+                if !is_over {
+                    let head = group::separate(cache, id);
+                    builder.put(generation, cache, dot(head, stale(time)));
+                } else if self.marked_groups.insert((generation, row)) {
+                    group::end(builder, generation, cache, row, time);
                 }
             }
         }

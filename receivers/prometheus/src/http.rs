@@ -15,7 +15,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use steadyline_http::{Connector, TransportError, peer_of};
+use steadyline_http::{Connector, TransportError, TransportErrorKind, peer_of};
 use thiserror::Error;
 
 pub(crate) use body::Memory;
@@ -162,8 +162,21 @@ impl HttpClient {
             all.remove("cookie");
         }
         let peer = peer_of(url);
-        Ok(self.pool.request(request).await.map_err(|error| TransportError::from_chain(&error, &peer))?)
+        let again = request.clone();
+        let first = self.pool.request(request).await.map_err(|error| TransportError::from_chain(&error, &peer));
+        match first {
+            // A connection that was kept may be closed by the peer while the request is on its way. To ask again is safe.
+            Err(error) if error.kind == TransportErrorKind::Closed => {
+                Ok(self.pool.request(again).await.map_err(|error| TransportError::from_chain(&error, &peer))?)
+            }
+            answered => Ok(answered?),
+        }
     }
+}
+
+/// A URL for logs: without its query and user, which may hold secrets.
+pub(crate) fn shown(url: &Uri) -> String {
+    format!("{}://{}{}", url.scheme_str().unwrap_or("http"), peer_of(url), url.path())
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -11,7 +11,7 @@ use steadyline_scrape::Format;
 use tokio::sync::watch;
 
 use crate::emit::{Emitter, Place};
-use crate::http::{Fetched, Memory as BodyMemory};
+use crate::http::{Fetched, Memory as BodyMemory, shown};
 use crate::ingest::{Counts, Memory, Reading, Scraped};
 use crate::job::Job;
 use crate::report::{Facts, Report};
@@ -303,7 +303,7 @@ impl Scraper {
                 meters.duplicates.add(scraped.counts.duplicates as f64);
                 meters.unsupported.add(scraped.counts.unsupported as f64);
                 if self.failures > 0 {
-                    let (target, failures) = (self.target.url.to_string(), self.failures);
+                    let (target, failures) = (shown(&self.target.url), self.failures);
                     tracing::info!(target_url = target, failures, "the target can be scraped again");
                 }
                 self.failures = 0;
@@ -313,7 +313,7 @@ impl Scraper {
             Err(failure) => {
                 meters.failed(failure.reason);
                 if self.failures.is_multiple_of(LOG_EVERY) {
-                    let target = self.target.url.to_string();
+                    let target = shown(&self.target.url);
                     tracing::warn!(
                         target_url = target,
                         reason = failure.reason,
@@ -333,6 +333,7 @@ impl Scraper {
         let permit = memory.and_then(BodyMemory::into_permit);
         let size = scraped.samples.len() * POINT_BYTES;
         let mut emitter = Emitter::new(scraped, time, report);
+        let mut is_open = true;
         while !emitter.is_done() {
             let place = Arc::clone(&self.place);
             let next = move |memory: &mut Memory| {
@@ -344,14 +345,16 @@ impl Scraper {
             let Some(metrics) = batch else { break };
             let header = Header { source: Arc::clone(&self.source), permit: permit.clone(), ..Header::default() };
             let batch = Batch { header, data: steadyline_component::Data::Metrics(metrics) };
-            if !self.deliver(batch).await {
-                return;
+            let items = batch.items();
+            is_open = is_open && self.deliver(batch).await;
+            if !is_open {
+                self.output.refused("shutting_down", items);
             }
         }
         self.job.meters.untimely.add(emitter.untimely as f64);
     }
 
-    /// Hands one batch over; false if there is no point in going on.
+    /// Hands one batch over; false if the process stops and it was not taken.
     async fn deliver(&self, batch: Batch) -> bool {
         loop {
             match self.output.send(batch.clone(), Until::Enqueued).await {

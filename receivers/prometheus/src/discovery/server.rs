@@ -6,7 +6,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{Context, Found, Groups, group_targets};
-use crate::http::HttpClient;
+use crate::http::{HttpClient, shown};
 
 /// An answer with more is refused.
 const MAX_BYTES: usize = 64 << 20;
@@ -39,7 +39,7 @@ impl ServerProvider {
                 Ok(_) => {}
                 Err(error) => {
                     context.failures.add(1.0);
-                    let url = self.url.to_string();
+                    let url = shown(&self.url);
                     tracing::warn!(url, error, "targets could not be listed; those known before stay");
                 }
             }

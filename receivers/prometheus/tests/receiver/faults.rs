@@ -199,3 +199,26 @@ async fn gzip_is_read_and_its_bombs_are_not() {
     rig.scrape().await;
     assert_eq!(plain.requests()[0].header("accept-encoding"), "identity");
 }
+
+#[tokio::test]
+async fn a_connection_that_the_target_closes_between_scrapes_costs_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        // Each connection answers once, takes one more request, and is closed without a word.
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\na 1\n";
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.read(&mut request).await;
+            });
+        }
+    });
+    let rig = Rig::start(&job_at(address, "")).await;
+    for _ in 0..4 {
+        assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);
+    }
+    task.abort();
+}

@@ -9,5 +9,6 @@ mod configs;
 mod conformance;
 mod discovery;
 mod faults;
+mod model;
 mod staleness;
 mod timing;

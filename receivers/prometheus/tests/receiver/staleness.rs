@@ -163,10 +163,11 @@ async fn a_target_with_ever_new_series_is_forgotten_in_time_and_no_end_is_missed
     let backend = target(&bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let rig = Rig::start(&job(&backend, "")).await;
     for turn in 0..6 {
-        let metrics = rig.scrape_whole().await;
-        let points = &metrics.tables().points;
+        let came = rig.step(INTERVAL).await;
+        let points: Vec<_> = came.iter().flat_map(|metrics| &metrics.tables().points).collect();
         let stale = points.iter().filter(|point| point.is_no_value()).count();
         assert_eq!(stale, if turn == 0 { 0 } else { 6000 }, "turn {turn}");
         assert_eq!(points.len() - stale, 6001 + 5, "turn {turn}");
+        assert!(came.iter().all(|metrics| metrics.points() <= 10_005));
     }
 }

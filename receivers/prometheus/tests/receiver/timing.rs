@@ -91,7 +91,14 @@ async fn a_pipeline_without_room_is_waited_for_and_nothing_is_lost_or_doubled() 
     rig.clock.advance(Duration::from_secs(1));
     rig.intake.wait_for(1).await;
     assert_eq!(lines(&metrics_of(rig.intake.take().remove(0)))[1..], ["a 1", "up 1"]);
-    rig.stop().await;
+
+    rig.intake.answer(Some(SendError::Busy { retry_after: None }));
+    rig.clock.advance(INTERVAL);
+    while rig.count("prometheus_scrapes") < 2.0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let intake = rig.stop().await;
+    assert_eq!(intake.take_refused(), [("shutting_down", 6)], "what was scraped and not taken is counted");
 }
 
 #[tokio::test]
