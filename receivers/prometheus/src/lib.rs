@@ -33,6 +33,13 @@
 //! were exposed. Differences from the Collector's receiver: histograms with fractional counts, and the end of one bucket of
 //! a histogram that goes on, are kept; types without a form in OTLP (float and gauge native histograms) are counted.
 //!
+//! **Counted**, by job: `prometheus_targets`, `prometheus_scrapes`, `prometheus_scrapes_failed` by reason,
+//! `prometheus_scrapes_skipped`, `prometheus_samples_duplicate`, `prometheus_samples_untimely`,
+//! `prometheus_histograms_unsupported`, `prometheus_discovery_failures`.
+//!
+//! **Memory**: a body is read only as there are bytes of the memory budget for it, at most a quarter of the budget; a
+//! scrape waits for them, within its timeout once it has begun.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `config`, `create` | the keys; the checks |

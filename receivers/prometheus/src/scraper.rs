@@ -38,8 +38,6 @@ impl Wish {
 
 /// A scrape within this of its ideal time is said to be at that time, so that samples are evenly spaced.
 const TOLERANCE_MS: i64 = 2;
-/// Memory for a body of which nothing is known yet.
-const FIRST_GUESS: u64 = 64 * 1024;
 /// Work on a body of this size is not done between other tasks.
 const HEAVY: usize = 64 * 1024;
 /// What a sample counts for against that.
@@ -63,6 +61,8 @@ pub(crate) struct Scraper {
     wish: watch::Receiver<Wish>,
     shutdown: Shutdown,
     last_time: i64,
+    /// The memory that is waited for before a scrape begins: what the last one needed. Targets that do not answer need
+    /// next to none, so that they keep it from nobody.
     last_size: u64,
     failures: u64,
 }
@@ -117,7 +117,7 @@ impl Scraper {
             wish,
             shutdown: around.shutdown,
             last_time: i64::MIN,
-            last_size: FIRST_GUESS,
+            last_size: 0,
             failures: 0,
         }
     }
@@ -183,7 +183,7 @@ impl Scraper {
 
     async fn scrape(&mut self, tick: Duration) {
         let limit = self.limit();
-        let wanted = self.last_size.min(limit as u64);
+        let wanted = self.last_size.clamp(1, limit.max(1) as u64);
         let mut memory = tokio::select! {
             biased;
             () = self.shutdown.wait() => return,
@@ -198,7 +198,10 @@ impl Scraper {
         };
         let outcome = match fetched {
             Ok(fetched) => self.read(fetched, time).await,
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                self.last_size = memory.needed();
+                Err(failure)
+            }
         };
         let duration = self.clock.now().mono.saturating_sub(started);
         let (scraped, facts) = self.conclude(outcome, duration);
@@ -254,7 +257,7 @@ impl Scraper {
     async fn read(&mut self, (fetched, format): (Fetched, Format), time: i64) -> Result<(Scraped, i64), Failure> {
         let size = fetched.body.len();
         // A little more than last time: a body that grows slowly waits for memory once.
-        self.last_size = (size as u64 + size as u64 / 8).max(FIRST_GUESS);
+        self.last_size = size as u64 + size as u64 / 8;
         let reading = Arc::clone(&self.reading);
         let read = self.work(size, move |memory| memory.read(&fetched.body, format, time, &reading)).await;
         let body_bytes = size as i64;

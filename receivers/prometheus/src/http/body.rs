@@ -21,13 +21,17 @@ pub(crate) struct Memory {
     budget: Budget,
     permits: Vec<Permit>,
     held: u64,
+    needed: u64,
 }
+
+/// Memory is asked for in steps of at least this.
+const LEAST: u64 = 64 * 1024;
 
 impl Memory {
     /// Waits for the memory of a body of about so many bytes.
     pub(crate) async fn acquire(budget: &Budget, expected: u64) -> Memory {
         let permit = budget.acquire(expected).await;
-        Memory { budget: budget.clone(), permits: vec![permit], held: expected }
+        Memory { budget: budget.clone(), permits: vec![permit], held: expected, needed: 0 }
     }
 
     /// The permit for all of it, for what the body becomes.
@@ -35,12 +39,18 @@ impl Memory {
         Permit::join(self.permits)
     }
 
+    /// How many bytes were needed, those included that were waited for in vain.
+    pub(crate) fn needed(&self) -> u64 {
+        self.needed
+    }
+
     /// Waits until there is memory for so many bytes in all, and for as many again as there are: few waits.
     async fn at_least(&mut self, bytes: u64) {
+        self.needed = self.needed.max(bytes);
         if bytes <= self.held {
             return;
         }
-        let more = (bytes - self.held).max(self.held);
+        let more = (bytes - self.held).max(self.held).max(LEAST);
         self.permits.push(self.budget.acquire(more).await);
         self.held += more;
     }

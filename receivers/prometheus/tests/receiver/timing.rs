@@ -130,14 +130,18 @@ async fn what_is_listed_twice_is_scraped_once() {
 async fn a_scrape_waits_for_memory_and_then_goes_on() {
     let backend = target(&["a 1\n"]).await;
     let rig = Rig::with_budget(&job(&backend, ""), 1 << 20).await;
-    let mut taken = Vec::new();
-    while let Some(permit) = rig.budget.try_acquire(1 << 10) {
-        taken.push(permit);
+    for scrapes in 0..3 {
+        let mut taken = Vec::new();
+        while let Some(permit) = rig.budget.try_acquire(1 << 10) {
+            taken.push(permit);
+        }
+        rig.clock.advance(INTERVAL);
+        rig.settle().await;
+        assert_eq!(backend.requests().len(), scrapes, "it does not even ask");
+        assert!(rig.intake.take().is_empty());
+        drop(taken);
+        rig.intake.wait_for(1).await;
+        assert_eq!(lines(&metrics_of(rig.intake.take().remove(0)))[1..], ["a 1", "up 1"]);
+        rig.memory_is_given_back().await;
     }
-    rig.clock.advance(INTERVAL);
-    rig.settle().await;
-    assert!(backend.requests().is_empty(), "it does not even ask");
-    drop(taken);
-    rig.intake.wait_for(1).await;
-    assert_eq!(lines(&metrics_of(rig.intake.take().remove(0)))[1..], ["a 1", "up 1"]);
 }
