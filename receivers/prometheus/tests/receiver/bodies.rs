@@ -350,3 +350,43 @@ async fn a_stamp_that_comes_as_a_sample_from_then_on_is_one() {
     let starts = [&first, &second].map(|metrics| metrics.tables().points[0].start);
     assert_eq!(starts, [1_600_000_000_000_000_000, 0]);
 }
+
+#[tokio::test]
+async fn federated_series_are_sorted_by_whose_they_are() {
+    let body = "a{job=\"x\",instance=\"1\"} 1\na{job=\"y\",instance=\"\"} 2\nb 3\na{job=\"x\",instance=\"1\",n=\"2\"} 4\nb{job=\"y\",instance=\"\"} 5\n";
+    let backend = target(&[body]).await;
+    let rig = Rig::start(&job(&backend, "honor_labels: true")).await;
+    let lines = crate::common::lines(&rig.scrape_whole().await);
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let label = |name: &str| line.split_once(name).and_then(|(_, rest)| rest.split('"').nth(1));
+            let (job, instance) = (label("service.name="), label("service.instance.id="));
+            let own = if instance == Some(&backend.address.to_string()) { Some("own") } else { instance };
+            if line.starts_with("resource") { format!("{job:?} {own:?}") } else { line.clone() }
+        })
+        .collect();
+    let expected = [
+        "Some(\"x\") Some(\"1\")",
+        "a 1",
+        "a{n=\"2\"} 4",
+        "Some(\"y\") None",
+        "a 2",
+        "b 5",
+        "Some(\"test\") Some(\"own\")",
+        "b 3",
+        "up 1",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn names_of_any_characters_are_kept() {
+    let backend =
+        target(&["{\"my.metric\",\"a.b\"=\"c\"} 1\n# TYPE \"my.counter\" counter\n{\"my.counter\"} 2\n"]).await;
+    let rig = Rig::start(&job(&backend, "")).await;
+    assert_eq!(exposed(&rig.scrape_whole().await), ["my.metric{a.b=\"c\"} 1", "counter my.counter 2"]);
+    let rig = Rig::start(&job(&backend, "metric_name_validation_scheme: legacy")).await;
+    assert_eq!(rig.scrape().await[1..], ["up 0"]);
+    assert!(backend.requests()[1].header("accept").contains("escaping=underscores"));
+}
