@@ -12,6 +12,11 @@
 //! Where a format's text and Prometheus disagree, the parser accepts what Prometheus accepts: a target that can be
 //! scraped by one can be scraped by the other.
 //!
+//! Differences that are meant: labels `le` and `quantile` stay as they are written (Prometheus 3 makes `1` to `1.0`); blanks
+//! in front of a line are no part of a name; escapes are resolved in exemplars too; OpenMetrics has no line breaks in
+//! quoted names; a protobuf metric without a value of its family's type is an error, not a 0; each metric of a family is
+//! native or classic for itself.
+//!
 //! [`relabel`] holds the rules that change, keep and drop targets and series.
 
 mod entry;
