@@ -283,6 +283,10 @@ impl Intake for Sink {
     fn budget(&self) -> &Budget {
         &self.budget
     }
+
+    fn refused(&self, reason: &'static str, _: u64) {
+        panic!("a poller refuses nothing: {reason}");
+    }
 }
 
 fn cpu(clock: ClockId) -> Duration {
