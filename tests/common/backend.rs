@@ -107,7 +107,9 @@ impl Backend {
                 let reply = script(log.len());
                 // Half an answer: it was written, and the sender cannot know.
                 let taken = match &reply {
-                    Reply::Answer(answer) | Reply::Half(answer) => answer.status().is_success(),
+                    Reply::Answer(answer) | Reply::Late(_, answer) | Reply::Half(answer) => {
+                        answer.status().is_success()
+                    }
                     Reply::Hang => false,
                 };
                 log.push(Written { at: Instant::now(), request, samples, taken });

@@ -26,6 +26,8 @@ pub enum Reply {
     Answer(Response<Bytes>),
     /// It is answered with the first half of the body; then the connection breaks.
     Half(Response<Bytes>),
+    /// It is answered after a while.
+    Late(std::time::Duration, Response<Bytes>),
     /// It is never answered.
     Hang,
 }
@@ -41,7 +43,7 @@ impl Reply {
     /// The same with one more header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Reply {
-        if let Reply::Answer(response) | Reply::Half(response) = &mut self {
+        if let Reply::Answer(response) | Reply::Late(_, response) | Reply::Half(response) = &mut self {
             response.headers_mut().insert(name, value.parse().expect("a header value"));
         }
         self
@@ -114,10 +116,18 @@ where
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Ok(match handle(Request::from_parts(head, body)).await {
-        Reply::Answer(response) => response.map(|body| Full::new(body).map_err(|never| match never {}).boxed()),
+        Reply::Answer(response) => whole(response),
+        Reply::Late(pause, response) => {
+            tokio::time::sleep(pause).await;
+            whole(response)
+        }
         Reply::Half(response) => response.map(|body| HalfBody { whole: body, sent: false }.boxed()),
         Reply::Hang => std::future::pending().await,
     })
+}
+
+fn whole(response: Response<Bytes>) -> Response<Outgoing> {
+    response.map(|body| Full::new(body).map_err(|never| match never {}).boxed())
 }
 
 /// Promises the whole, sends a half, and breaks.

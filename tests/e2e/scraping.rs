@@ -244,13 +244,11 @@ async fn a_500_is_tried_again_and_a_400_is_not() {
 async fn a_slow_receiver_sees_no_sample_twice_and_none_out_of_order() {
     let body: String = (0..1000).map(|n| format!("gauge{{n=\"{n}\"}} 1.0\n")).collect();
     let target = Target::start(move |_| body.clone()).await;
-    let answered = Arc::new(AtomicUsize::new(0));
-    let slow = Arc::clone(&answered);
-    let backend = Backend::start(move |n| {
-        // Held while the answer is made: the next request has to wait, however long it takes.
-        std::thread::sleep(Duration::from_millis(200 * (n as u64 % 4)));
-        slow.fetch_add(1, Ordering::SeqCst);
-        Reply::status(204, "")
+    // The next request of the shard has to wait, however long this one takes.
+    let backend = Backend::start(|n| {
+        let mut taken = Response::new(bytes::Bytes::new());
+        *taken.status_mut() = http::StatusCode::NO_CONTENT;
+        Reply::Late(Duration::from_millis(700 * (n as u64 % 4)), taken)
     })
     .await;
     let taken = observe(&target, &backend, "", 5).await;
