@@ -93,7 +93,6 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
         &["awsemf", "awsxray", "awscloudwatchlogs"],
         "CloudWatch and X-Ray take OTLP: use the exporter `otlphttp` with the extension `sigv4auth`",
     ),
-    (Exporter, &["logging"], "it is called `debug` now"),
     (
         Exporter,
         &[
