@@ -1,9 +1,9 @@
 //! Compression of request bodies. Defaults favour the sender's CPU: level 1 of gzip and of zstd.
 
-use std::io::{self, Write};
+use std::io;
 
 use bytes::Bytes;
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::{Compress, FlushCompress, Status};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,14 @@ pub struct CompressionParams {
 pub struct Compressor {
     compression: Compression,
     level: i32,
+    /// A quarter of a megabyte of state: made once, not for every body.
+    deflate: Option<Compress>,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    buffer: Vec<u8>,
 }
+
+/// A buffer larger than this is given back after a body.
+const KEEP_BYTES: usize = 4 << 20;
 
 impl Compressor {
     /// A compressor.
@@ -77,7 +83,13 @@ impl Compressor {
                 format!("{name} has no level {}, expected {} to {}", params.level, levels.start(), levels.end());
             return Err(ConfigProblem::new("compression_params.level", message));
         }
-        Ok(Compressor { compression, level: if params.level == 0 { 1 } else { params.level }, zstd: None })
+        Ok(Compressor {
+            compression,
+            level: if params.level == 0 { 1 } else { params.level },
+            deflate: None,
+            zstd: None,
+            buffer: Vec::new(),
+        })
     }
 
     /// How it compresses.
@@ -90,24 +102,46 @@ impl Compressor {
     /// # Errors
     /// The library refuses; it does so only when it is out of memory.
     pub fn compress(&mut self, body: Bytes) -> io::Result<Bytes> {
-        let level = flate2::Compression::new(self.level.unsigned_abs());
-        // Telemetry compresses about eightfold; a little more room spares the growing.
-        let room = Vec::with_capacity(body.len() / 6 + 64);
-        let compressed = match self.compression {
+        match self.compression {
             Compression::None => return Ok(body),
-            Compression::Gzip => {
-                let mut encoder = GzEncoder::new(room, level);
-                encoder.write_all(&body)?;
-                encoder.finish()?
+            Compression::Gzip | Compression::Deflate | Compression::Zlib => self.deflate(&body)?,
+            Compression::Zstd => {
+                let bound = zstd::zstd_safe::compress_bound(body.len());
+                self.buffer.clear();
+                self.buffer.reserve(bound);
+                let mut out = std::mem::take(&mut self.buffer);
+                let written = self.zstd()?.compress_to_buffer(&body, &mut out);
+                self.buffer = out;
+                written?;
             }
-            Compression::Deflate | Compression::Zlib => {
-                let mut encoder = ZlibEncoder::new(room, level);
-                encoder.write_all(&body)?;
-                encoder.finish()?
+        }
+        // Exactly as long as it is: it may wait in a queue that counts bytes, not the room around them.
+        let compressed = Bytes::copy_from_slice(&self.buffer);
+        if self.buffer.capacity() > KEEP_BYTES {
+            self.buffer = Vec::new();
+        }
+        Ok(compressed)
+    }
+
+    /// Leaves the compressed body in the buffer.
+    fn deflate(&mut self, body: &[u8]) -> io::Result<()> {
+        let Compressor { compression, level, deflate, buffer, .. } = self;
+        let level = flate2::Compression::new(level.unsigned_abs());
+        let state = deflate.get_or_insert_with(|| match compression {
+            Compression::Gzip => Compress::new_gzip(level, 15),
+            _ => Compress::new(level, true),
+        });
+        state.reset();
+        buffer.clear();
+        // Telemetry compresses about eightfold; a little more room spares the growing.
+        buffer.reserve(body.len() / 6 + 64);
+        loop {
+            let read = state.total_in() as usize;
+            match state.compress_vec(&body[read..], buffer, FlushCompress::Finish).map_err(io::Error::other)? {
+                Status::StreamEnd => return Ok(()),
+                Status::Ok | Status::BufError => buffer.reserve(body.len() / 6 + 4096),
             }
-            Compression::Zstd => self.zstd()?.compress(&body)?,
-        };
-        Ok(Bytes::from(compressed))
+        }
     }
 
     fn zstd(&mut self) -> io::Result<&mut zstd::bulk::Compressor<'static>> {
