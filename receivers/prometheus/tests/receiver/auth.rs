@@ -182,9 +182,7 @@ async fn a_token_server_that_hangs_costs_the_scrape_and_no_more() {
     let keys = format!("scrape_timeout: 1s\noauth2: {{client_id: me, token_url: \"{}\"}}", tokens.url());
     let rig = Rig::start(&job(&backend, &keys)).await;
     rig.clock.advance(INTERVAL);
-    while tokens.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::common::until(|| !tokens.requests().is_empty()).await;
     rig.clock.advance(Duration::from_secs(2));
     rig.intake.wait_for(1).await;
     assert_eq!(crate::common::lines(&crate::common::metrics_of(rig.intake.take().remove(0)))[1..], ["up 0"]);

@@ -64,9 +64,7 @@ async fn a_slow_scrape_skips_what_it_is_too_late_for() {
     .await;
     let rig = Rig::start(&job(&backend, "scrape_timeout: 10s")).await;
     rig.clock.advance(INTERVAL);
-    while backend.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::common::until(|| !backend.requests().is_empty()).await;
     // It hangs until its timeout, and the clock is three intervals on before anybody looks.
     rig.clock.advance(INTERVAL * 3);
     rig.intake.wait_for(1).await;
@@ -82,9 +80,7 @@ async fn a_pipeline_without_room_is_waited_for_and_nothing_is_lost_or_doubled() 
     let rig = Rig::start(&job(&backend, "")).await;
     rig.intake.answer(Some(SendError::Busy { retry_after: None }));
     rig.clock.advance(INTERVAL);
-    while rig.count("prometheus_scrapes") < 1.0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::common::until(|| rig.count("prometheus_scrapes") >= 1.0).await;
     rig.settle().await;
     assert!(rig.intake.take().is_empty());
     rig.intake.answer(None);
@@ -94,9 +90,7 @@ async fn a_pipeline_without_room_is_waited_for_and_nothing_is_lost_or_doubled() 
 
     rig.intake.answer(Some(SendError::Busy { retry_after: None }));
     rig.clock.advance(INTERVAL);
-    while rig.count("prometheus_scrapes") < 2.0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::common::until(|| rig.count("prometheus_scrapes") >= 2.0).await;
     let intake = rig.stop().await;
     assert_eq!(intake.take_refused(), [("shutting_down", 6)], "what was scraped and not taken is counted");
 }
@@ -106,9 +100,7 @@ async fn it_stops_at_once_also_in_the_middle_of_a_scrape() {
     let backend = Backend::start(|_, _| Reply::Hang).await;
     let rig = Rig::start(&job(&backend, "")).await;
     rig.clock.advance(INTERVAL);
-    while backend.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    crate::common::until(|| !backend.requests().is_empty()).await;
     assert!(rig.stop().await.take().is_empty());
 }
 

@@ -78,13 +78,14 @@ impl Rig {
         let mut came = Vec::new();
         self.clock.advance(by);
         self.settle().await;
-        loop {
+        until(|| {
             came.extend(self.intake.take().into_iter().map(metrics_of));
-            if self.budget.used() == 0 {
-                return came;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+            self.budget.used() == 0
+        })
+        .await;
+        // What came between the last look and the end of the scrape.
+        came.extend(self.intake.take().into_iter().map(metrics_of));
+        came
     }
 
     /// The same again and again, until there is a batch whose lines are as wanted.
@@ -101,16 +102,12 @@ impl Rig {
 
     /// Waits until an instrument says so.
     pub(crate) async fn counted(&self, name: &str, value: f64) {
-        while self.count(name) != value {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| self.count(name) == value).await;
     }
 
     /// Waits until all memory is given back.
     pub(crate) async fn memory_is_given_back(&self) {
-        while self.budget.used() > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| self.budget.used() == 0).await;
     }
 
     /// The value of an instrument; 0 if there is none.
@@ -158,4 +155,13 @@ pub(crate) fn job(backend: &Backend, keys: &str) -> String {
         "config:\n  scrape_configs:\n    - job_name: test\n      scrape_interval: 10s\n      static_configs: [{{targets: [\"{}\"]}}]\n{keys}",
         backend.address
     )
+}
+
+/// Waits for a condition; gives up where a test would hang for ever.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "waited a minute in vain");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
