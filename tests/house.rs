@@ -69,7 +69,7 @@ fn who_may_import_whom() {
                 "telemetry" => false,
                 "component" => matches!(room(to), "telemetry" | "component"),
                 "aws" => matches!(room(to), "telemetry" | "component"),
-                "engine" => matches!(room(to), "telemetry" | "component"),
+                "engine" => matches!(room(to), "telemetry" | "component" | "engine"),
                 "receivers" | "processors" | "exporters" | "connectors" | "extensions" => {
                     matches!(room(to), "telemetry" | "component" | "aws")
                 }

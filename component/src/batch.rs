@@ -8,6 +8,7 @@ use steadyline_telemetry::{Metrics, Opaque, Signal};
 
 use crate::budget::Permit;
 use crate::delivery::Receipt;
+use crate::leadership::Term;
 
 /// One unit of work: data and its header. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Header {
     pub labels_final: bool,
     /// Fires when everything made from this batch is settled; may be several after a merge.
     pub receipts: Vec<Receipt>,
+    /// The term of leadership under which the data was read; nothing of it is sent once that is over.
+    pub term: Option<Term>,
     /// The bytes of the memory budget that the data holds until its last copy is gone.
     pub permit: Option<Permit>,
 }
@@ -70,6 +73,8 @@ pub enum PassEnd {
     Partial,
     /// Another instance leads now: this one says nothing about any series until it leads again.
     SteppedDown,
+    /// The source is no longer configured: a reload took it away, and its series end.
+    Removed,
 }
 
 impl Batch {

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use steadyline_config::{ByteSize, Duration as ConfigDuration};
+use steadyline_config::{ByteSize, ComponentId, Duration as ConfigDuration};
 
 use crate::batch::Batch;
 use crate::check::{CheckRow, IamStatement};
 use crate::delivery::Receipt;
+use crate::leadership::Term;
 use crate::own::TraceParent;
 use crate::tally::Tally;
 use crate::{Host, Permit, StartError};
@@ -62,6 +63,13 @@ pub trait Sender: Send + Sync {
 
     /// Two halves of a block that was too large, in order; `None` if it cannot be split (a single series).
     fn split(&self, _block: &Block) -> Option<(Block, Block)> {
+        None
+    }
+
+    /// One block with everything of these, in their order: all of one shard and one protocol, none too large by itself.
+    /// `None` if they cannot be one, or not within what a request may hold. Called when blocks wait behind a slow
+    /// backend, so that it is asked less often.
+    fn join(&self, _blocks: &[Block]) -> Option<Block> {
         None
     }
 
@@ -148,6 +156,8 @@ pub struct Block {
     pub time_range: (u64, u64),
     /// Who waits for the block; the engine fills it in.
     pub receipts: Vec<Receipt>,
+    /// The term of leadership that its data was read under; the engine fills it in.
+    pub term: Option<Term>,
     /// The memory budget the block holds; the engine fills it in.
     pub permit: Option<Permit>,
 }
@@ -239,10 +249,7 @@ impl DeliveryConfig {
                 problems.push((path, "it must be at least 1ms: a pause of nothing is an attack on the backend".into()));
             }
         }
-        if !(1..=200).contains(&self.queue.num_consumers) {
-            let wrong = format!("{} is not between 1 and 200", self.queue.num_consumers);
-            problems.push(("sending_queue.num_consumers", wrong));
-        }
+        problems.extend(self.queue.problems());
         problems
     }
 }
@@ -280,31 +287,116 @@ impl Default for RetryConfig {
     }
 }
 
-/// The queue in front of an exporter: finished blocks, bounded in bytes.
+/// The queue in front of an exporter: finished blocks, bounded in bytes, in memory or on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
     /// Accepted for the Collector's sake; a queue is always there.
     pub enabled: bool,
-    /// How many shards send in parallel. A series always stays in its shard, so its samples stay in order.
+    /// The least number of shards: requests that are under way at once. A series always stays in its shard, which has
+    /// one request under way, so that its samples stay in order.
     #[schemars(range(min = 1, max = 200))]
-    pub num_consumers: u32,
-    /// The bound, in units of `sizer`.
+    pub min_shards: u32,
+    /// The most shards; their number follows the load between the two.
+    #[schemars(range(min = 1, max = 200))]
+    pub max_shards: u32,
+    /// The Collector's word for `max_shards`, which it takes the place of.
+    #[schemars(range(min = 1, max = 200))]
+    pub num_consumers: Option<u32>,
+    /// The bound, in units of `sizer`: of the memory queue, or of what a queue with `storage` keeps on disk.
     pub queue_size: ByteSize,
     /// What `queue_size` counts. Only `bytes`: other units do not bound memory.
     pub sizer: Sizer,
-    /// What happens to a branch of a fan-out that has been full for 5 s while another has room.
+    /// What happens when the queue has been full for 5 s while another exporter of the same data has room.
     pub on_full: OnFull,
+    /// The id of a storage extension such as `file_storage`: what does not fit `memory_size` waits on its disk, and what
+    /// is left at a shutdown is sent after the next start.
+    pub storage: Option<ComponentId>,
+    /// With `storage`: everything is written and synced to disk before it counts as accepted.
+    pub durable: bool,
+    /// With `storage`, unless `durable`: how much waits in memory before anything goes to disk.
+    pub memory_size: ByteSize,
+    /// Blocks whose newest sample is older are dropped and counted as `too_old`; 0 = never. Remote write: 1h, beyond
+    /// which Amazon Managed Prometheus refuses samples; other exporters: never.
+    pub max_age: Option<ConfigDuration>,
+    /// What happens to a request that the backend refuses for good.
+    pub on_reject: OnReject,
+    /// Where refused requests are kept, for people to look at; none: nowhere.
+    pub dead_letter: Option<DeadLetterConfig>,
+}
+
+/// What becomes of a request that the backend refuses for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReject {
+    /// It is dropped and counted, with the backend's words and a series of it in the log.
+    #[default]
+    Drop,
+    /// It is sent again in halves until the offending series stand alone; these are dropped. At most 64 requests more.
+    Bisect,
+}
+
+/// A folder for requests that the backend refused for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterConfig {
+    /// The folder; it is made if it is not there.
+    pub directory: std::path::PathBuf,
+    /// The most that it may hold; the oldest files go first.
+    #[serde(default = "dead_letter_size")]
+    pub max_size: ByteSize,
+}
+
+fn dead_letter_size() -> ByteSize {
+    ByteSize::mib(64)
+}
+
+impl QueueConfig {
+    /// The bounds of the number of shards.
+    pub fn shards(&self) -> std::ops::RangeInclusive<u32> {
+        let most = self.num_consumers.unwrap_or(self.max_shards).max(1);
+        self.min_shards.clamp(1, most)..=most
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let counts = [
+            ("sending_queue.min_shards", Some(self.min_shards)),
+            ("sending_queue.max_shards", Some(self.max_shards)),
+            ("sending_queue.num_consumers", self.num_consumers),
+        ];
+        for (path, count) in counts {
+            if let Some(count) = count.filter(|count| !(1..=200).contains(count)) {
+                problems.push((path, format!("{count} is not between 1 and 200")));
+            }
+        }
+        let most = self.num_consumers.unwrap_or(self.max_shards);
+        if self.min_shards > most {
+            problems.push(("sending_queue.min_shards", format!("{} is more than the most, {most}", self.min_shards)));
+        }
+        if self.durable && self.storage.is_none() {
+            problems.push(("sending_queue.durable", "there is no `storage` to be durable in".into()));
+        }
+        problems
+    }
 }
 
 impl Default for QueueConfig {
     fn default() -> Self {
         QueueConfig {
             enabled: true,
-            num_consumers: 1,
+            min_shards: 1,
+            max_shards: 8,
+            num_consumers: None,
             queue_size: ByteSize::mib(64),
             sizer: Sizer::Bytes,
-            on_full: OnFull::Drop,
+            on_full: OnFull::DropNewest,
+            storage: None,
+            durable: false,
+            memory_size: ByteSize::mib(8),
+            max_age: None,
+            on_reject: OnReject::Drop,
+            dead_letter: None,
         }
     }
 }
@@ -322,7 +414,10 @@ pub enum Sizer {
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
     /// After 5 s the newest blocks are dropped and counted as `queue_full`.
-    Drop,
+    #[serde(alias = "drop")]
+    DropNewest,
+    /// After 5 s the oldest blocks make room and are counted as `queue_full`.
+    DropOldest,
     /// The source waits as long as it takes, and with it every other branch.
     Block,
 }

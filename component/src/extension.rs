@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use crate::check::{CheckRow, IamStatement};
 use crate::exporter::Payload;
+use crate::leadership::Leadership;
+use crate::storage::Storage;
 use crate::{Host, StartError};
 
 /// Something with a lifecycle; what it can do for others it says by the `as_` methods.
@@ -28,6 +30,16 @@ pub trait Extension: Send + Sync {
 
     /// As a doorkeeper of incoming requests.
     fn as_server_authenticator(self: Arc<Self>) -> Option<Arc<dyn ServerAuthenticator>> {
+        None
+    }
+
+    /// As a place for state that outlives the process.
+    fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        None
+    }
+
+    /// As a lease that decides which of several equal processes polls.
+    fn as_leadership(self: Arc<Self>) -> Option<Arc<dyn Leadership>> {
         None
     }
 

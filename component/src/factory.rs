@@ -12,11 +12,13 @@ use crate::clock::Clock;
 use crate::connector::{Connector, SignalPair};
 use crate::exporter::Exporter;
 use crate::extension::{Authenticator, AwsEndpoint, Extension, ServerAuthenticator};
+use crate::leadership::Leadership;
 use crate::meter::Meter;
 use crate::own::OwnMetrics;
 use crate::poller::Polling;
 use crate::processor::Processor;
 use crate::receiver::Receiver;
+use crate::storage::{Owner, Storage};
 
 /// What a component is, as config sorts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,6 +226,8 @@ impl std::fmt::Debug for Factory {
 pub struct CreateContext<'a> {
     /// The component's id.
     pub id: &'a ComponentId,
+    /// The id of the pipeline that a processor stands in; empty for other kinds.
+    pub pipeline: &'a str,
     /// The signal of this instance; for receivers that run, the first of those that list it; metrics for extensions.
     pub signal: Signal,
     /// The process's clock.
@@ -249,6 +253,8 @@ pub trait Extensions {
     fn resolve(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>>;
     /// The ids that config has.
     fn ids(&self) -> Vec<String>;
+    /// Bounds the process's memory budget; of several bounds the lowest holds.
+    fn limit_memory(&mut self, _bytes: u64) {}
 }
 
 impl CreateContext<'_> {
@@ -294,6 +300,32 @@ impl CreateContext<'_> {
         let found = extension.as_aws_endpoint();
         if found.is_none() {
             self.error(relative, format!("extension `{id}` is not an AWS service on this machine"));
+        }
+        found
+    }
+
+    /// The extension named at `relative`, as a place for state.
+    pub fn storage(&mut self, relative: &str, id: &ComponentId) -> Option<Arc<dyn Storage>> {
+        let extension = self.extension(relative, id)?;
+        let found = extension.as_storage();
+        if found.is_none() {
+            self.error(relative, format!("extension `{id}` does not store anything"));
+        }
+        found
+    }
+
+    /// Whose state this component's is.
+    pub fn owner(&self, kind: Kind) -> Owner {
+        let place = if kind == Kind::Processor { self.pipeline.to_string() } else { self.signal.to_string() };
+        Owner { kind: kind.name(), id: self.id.to_string(), place }
+    }
+
+    /// The extension named at `relative`, as a lease.
+    pub fn leadership(&mut self, relative: &str, id: &ComponentId) -> Option<Arc<dyn Leadership>> {
+        let extension = self.extension(relative, id)?;
+        let found = extension.as_leadership();
+        if found.is_none() {
+            self.error(relative, format!("extension `{id}` does not decide who leads"));
         }
         found
     }

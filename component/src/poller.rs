@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::batch::{Batch, Data, Header, Pass, PassEnd};
 use crate::check::{CheckRow, IamStatement};
+use crate::leadership::Leadership;
 use crate::receiver::{Output, SendError, Shutdown, Until};
 use crate::{Host, StartError};
 
@@ -57,6 +58,8 @@ pub struct Polling {
     pub schedule: Schedule,
     /// Attribute keys that identify an entity of the source; see [`Header::identity`].
     pub identity: Arc<[Arc<str>]>,
+    /// Who decides whether this process polls; none: it does.
+    pub leadership: Option<Arc<dyn Leadership>>,
 }
 
 /// When to poll: the Collector's three keys, and jitter.

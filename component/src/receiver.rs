@@ -134,33 +134,54 @@ impl std::fmt::Debug for Output {
 
 /// Fires once, for everybody who holds a copy.
 #[derive(Debug, Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<Stop>);
 
 /// The other end of a [`Shutdown`].
 #[derive(Debug, Clone)]
-pub struct ShutdownTrigger(Arc<watch::Sender<bool>>);
+pub struct ShutdownTrigger(Arc<watch::Sender<Stop>>);
+
+/// Whether and why to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    NotYet,
+    /// The process stops, or this component goes on as another instance: nothing ends for its readers.
+    ForNow,
+    /// A reload took the component away: what it told of ends.
+    ForGood,
+}
 
 impl Shutdown {
     /// A trigger and what it fires.
     pub fn new() -> (ShutdownTrigger, Shutdown) {
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(Stop::NotYet);
         (ShutdownTrigger(Arc::new(sender)), Shutdown(receiver))
     }
 
     /// Whether it has fired.
     pub fn fired(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() != Stop::NotYet
+    }
+
+    /// Whether it has fired because a reload took the component away. Its series end then: a receiver that knows them
+    /// sends them a last point without a value. Never so when the process stops.
+    pub fn is_removal(&self) -> bool {
+        *self.0.borrow() == Stop::ForGood
     }
 
     /// Resolves when it fires (or its trigger is gone).
     pub async fn wait(&self) {
-        let _ = self.0.clone().wait_for(|fired| *fired).await;
+        let _ = self.0.clone().wait_for(|stop| *stop != Stop::NotYet).await;
     }
 }
 
 impl ShutdownTrigger {
     /// Fires.
     pub fn fire(&self) {
-        self.0.send_replace(true);
+        self.0.send_if_modified(|stop| std::mem::replace(stop, Stop::ForNow.max(*stop)) == Stop::NotYet);
+    }
+
+    /// Fires for good: the component is not configured any more.
+    pub fn fire_for_good(&self) {
+        self.0.send_replace(Stop::ForGood);
     }
 }

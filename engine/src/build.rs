@@ -333,6 +333,7 @@ impl Pool<'_> {
         let own_metrics: Arc<dyn OwnMetrics> = self.shared.own.clone();
         let mut context = CreateContext {
             id,
+            pipeline: "",
             signal,
             clock: &clock,
             meter: &meter,

@@ -88,6 +88,7 @@ impl OtlpEncoder {
                 uncompressed,
                 time_range: times,
                 receipts: Vec::new(),
+                term: None,
                 permit: None,
             }),
             Err(error) => {

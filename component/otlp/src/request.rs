@@ -187,6 +187,7 @@ mod tests {
             uncompressed,
             time_range: (10_000_000_000, 20_000_000_000),
             receipts: Vec::new(),
+            term: None,
             permit: None,
         }
     }

@@ -94,6 +94,7 @@ fn with_context<C: Component, T>(
         let node = tree.root.get(C::SPEC.name).expect("the root has the component");
         let mut context = CreateContext {
             id: &id,
+            pipeline: "",
             signal,
             clock,
             meter,

@@ -75,7 +75,7 @@ impl Branch {
         traces: Traces,
     ) -> Branch {
         let size = delivery.queue.queue_size.as_usize() as u64;
-        let queue = Queue::new(size, delivery.queue.num_consumers, Arc::clone(&account));
+        let queue = Queue::new(size, *delivery.queue.shards().end(), Arc::clone(&account));
         let counter = |name, help| meter.counter(name, help, &[]);
         Branch {
             name,
@@ -247,7 +247,7 @@ impl Call {
                 Err(Refused::Closed(back)) => return Err(back),
                 Err(Refused::Full(back)) => block = *back,
             }
-            let impatient = self.is_full(branch) && branch.delivery.queue.on_full == OnFull::Drop;
+            let impatient = self.is_full(branch) && branch.delivery.queue.on_full == OnFull::DropNewest;
             let deadline = self.deadline(branch);
             if impatient && deadline <= Instant::now() {
                 branch.drop_full(&block);

@@ -259,6 +259,7 @@ mod tests {
             uncompressed: 0,
             time_range: (0, 0),
             receipts: Vec::new(),
+            term: None,
             permit: None,
         }
     }

@@ -109,6 +109,7 @@ impl Component for PollFactory {
             poller: Box::new(TestPoller(stage(&config.name))),
             schedule: Schedule { interval, initial_delay: Duration::from_secs(1), timeout: Duration::ZERO },
             identity: Arc::default(),
+            leadership: None,
         })
     }
 }
@@ -146,7 +147,7 @@ impl Component for BackendFactory {
         let mut retry = RetryConfig::default();
         retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
         retry.multiplier = config.multiplier.unwrap_or(retry.multiplier);
-        queue.num_consumers = config.consumers.unwrap_or(queue.num_consumers);
+        queue.num_consumers = config.consumers.or(Some(1));
         Some(Exporter::Queued {
             encoder: Box::new(TestEncoder),
             sender: Arc::new(TestSender(stage(&config.name))),
@@ -164,6 +165,7 @@ pub fn block(text: &str, items: u64) -> Block {
         uncompressed: text.len() as u64,
         time_range: (0, 0),
         receipts: Vec::new(),
+        term: None,
         permit: None,
     }
 }

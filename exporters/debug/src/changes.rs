@@ -180,6 +180,7 @@ impl Source {
         match end {
             Some(PassEnd::Partial) => parts.push(Style::Ended.paint("the pass was not complete")),
             Some(PassEnd::SteppedDown) => parts.push("another instance leads now".to_owned()),
+            Some(PassEnd::Removed) => parts.push("the receiver was removed".to_owned()),
             Some(PassEnd::Complete) | None => {}
         }
         let name = if name.is_empty() { "metrics" } else { name };

@@ -65,6 +65,7 @@ fn origin(header: &Header) -> String {
             Some(PassEnd::Complete) => " ends complete",
             Some(PassEnd::Partial) => " ends partial",
             Some(PassEnd::SteppedDown) => " ends: stepped down",
+            Some(PassEnd::Removed) => " ends: removed",
         });
     }
     text

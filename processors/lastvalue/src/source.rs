@@ -24,6 +24,8 @@ pub(crate) struct Source {
     complete: VecDeque<u32>,
     /// Series confirmed in this or an earlier pass are another instance's now.
     stepped_down: Option<u32>,
+    /// A reload took the source away.
+    removed: bool,
 }
 
 /// What a series deserves, by its source.
@@ -49,6 +51,7 @@ impl Source {
             epochs: VecDeque::new(),
             complete: VecDeque::new(),
             stepped_down: None,
+            removed: false,
         };
         source.update(header, config);
         source
@@ -63,6 +66,7 @@ impl Source {
             pass: pass.map(|pass| Pass { end: None, ..pass.clone() }),
             identity: Arc::clone(&header.identity),
             labels_final: header.labels_final,
+            term: header.term.clone(),
             ..Header::default()
         };
     }
@@ -94,6 +98,11 @@ impl Source {
                 self.complete.len() == missing_polls as usize
             }
             PassEnd::Partial => false,
+            PassEnd::Removed => {
+                // Its series are gone as of now; `standing` says so.
+                self.removed = true;
+                true
+            }
             PassEnd::SteppedDown => {
                 self.stepped_down = Some(epoch);
                 self.complete.clear();
@@ -107,6 +116,9 @@ impl Source {
         if self.header.pass.is_none() {
             let until = seen.saturating_add(self.hold);
             return if until > tick { Standing::Alive { until } } else { Standing::Gone };
+        }
+        if self.removed {
+            return Standing::Gone;
         }
         if self.stepped_down.is_some_and(|epoch| seen <= epoch) {
             return Standing::Ceded;

@@ -191,7 +191,7 @@ impl Model {
                         self.complete.push(self.epoch);
                         self.sweep();
                     }
-                    PassEnd::Partial => {}
+                    PassEnd::Partial | PassEnd::Removed => {}
                     PassEnd::SteppedDown => {
                         self.series.retain(|name, series| !name.starts_with('p') || series.ended.is_some());
                         self.complete.clear();

@@ -54,7 +54,7 @@ impl Component for DynamoDb {
         let identity = plan.identity().map(Arc::from).collect();
         let reporter = Reporter::new(context.id.as_str(), context.clock, context.meter);
         let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, endpoint, context.clock, reporter);
-        Some(Polling { poller: Box::new(poller), schedule, identity })
+        Some(Polling { poller: Box::new(poller), schedule, identity, leadership: None })
     }
 }
 

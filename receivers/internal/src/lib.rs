@@ -61,7 +61,12 @@ impl Component for InternalFactory {
             return None;
         }
         let own = Arc::clone(context.own_metrics);
-        Some(Polling { poller: Box::new(Internal(own)), schedule: config.schedule(), identity: Arc::default() })
+        Some(Polling {
+            poller: Box::new(Internal(own)),
+            schedule: config.schedule(),
+            identity: Arc::default(),
+            leadership: None,
+        })
     }
 }
 

@@ -213,6 +213,7 @@ impl BlockWriter {
             uncompressed: request.len() as u64,
             time_range: (nanos(times.0), nanos(times.1)),
             receipts: Vec::new(),
+            term: None,
             permit: None,
         });
     }

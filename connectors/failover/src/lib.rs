@@ -1,0 +1,1 @@
+//! Sends to the first of several pipelines that works.

@@ -1,0 +1,1 @@
+//! Wire blocks in a segmented log on disk: the queue that outlives the process.

@@ -1,0 +1,1 @@
+//! Points as events in an SQS queue.

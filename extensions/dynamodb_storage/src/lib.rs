@@ -1,0 +1,1 @@
+//! State in a DynamoDB table, across restarts and invocations.

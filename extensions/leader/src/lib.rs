@@ -1,0 +1,1 @@
+//! Of several equal processes one polls: a lease in a DynamoDB table.

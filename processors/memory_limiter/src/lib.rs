@@ -1,0 +1,1 @@
+//! Bounds the bytes of data in flight, by the Collector's name and keys.

@@ -1,0 +1,1 @@
+//! The machine: cpu, memory, disks, filesystems, network, load, processes.

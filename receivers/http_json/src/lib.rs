@@ -1,0 +1,1 @@
+//! JSON documents over HTTP, polled.

@@ -1,0 +1,1 @@
+//! Metrics from SQL queries on PostgreSQL and SQLite.
