@@ -7,7 +7,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use steadyline_component::{
-    Clock, ComponentStatus, Header, Instrument, Meter, Now, Output, Pass, PassEnd, PollError, PollOutput, Polling,
+    Clock, ComponentStatus, Header, Instrument, Meter, Now, Outputs, Pass, PassEnd, PollError, PollOutput, Polling,
     Shutdown, Status, Tick,
 };
 
@@ -19,7 +19,7 @@ pub struct PollTask {
     name: String,
     polling: Polling,
     source: Arc<str>,
-    output: Output,
+    outputs: Outputs,
     clock: Clock,
     status: ComponentStatus,
     metrics: PollMetrics,
@@ -60,11 +60,11 @@ impl PollMetrics {
 }
 
 impl PollTask {
-    /// A poller that sends to `output` under the id `source`.
+    /// A poller that sends to `outputs` under the id `source`.
     pub fn new(
         source: &str,
         polling: Polling,
-        output: Output,
+        outputs: Outputs,
         clock: Clock,
         status: ComponentStatus,
         meter: &Meter,
@@ -73,7 +73,7 @@ impl PollTask {
             name: format!("receiver:{source}"),
             polling,
             source: Arc::from(source),
-            output,
+            outputs,
             clock,
             status,
             metrics: PollMetrics::new(meter),
@@ -178,7 +178,7 @@ impl PollTask {
             identity: Arc::clone(&self.polling.identity),
             ..Header::default()
         };
-        PollOutput::new(self.output.clone(), header)
+        PollOutput::of(self.outputs.clone(), header)
     }
 
     fn verdict(&mut self, result: Result<PassEnd, PollError>, time: u64) -> PassEnd {
