@@ -3,6 +3,7 @@
 
 mod cel;
 mod date;
+mod elements;
 mod native;
 #[cfg(test)]
 mod tests;

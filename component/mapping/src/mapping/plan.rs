@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::aggregate::AggregatePlan;
 use super::label::LabelPlan;
 use super::value::ValuePlan;
-use crate::config::{Config, Labels, MetricConfig, MetricType, OnNull, TemporalityConfig};
+use crate::batch::MAX_LABELS;
+use crate::config::{Labels, MappingConfig, MetricConfig, MetricType, OnNull, Subject, TemporalityConfig};
 use crate::expr::{Compiler, Expr, ExprError};
 use crate::item::Names;
 use crate::number::Number;
@@ -80,11 +81,11 @@ pub struct PlanError {
 }
 
 impl Plan {
-    /// Compiles the mapping part of `config`.
+    /// Compiles a mapping.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn compile(config: &Config) -> Result<Plan, Vec<PlanError>> {
+    pub fn compile(config: &MappingConfig) -> Result<Plan, Vec<PlanError>> {
         let mut names = Names::default();
         let mut errors = Errors::default();
         let mut compiler = Compiler { names: &mut names, lists: &config.lists };
@@ -147,7 +148,7 @@ impl Plan {
     }
 }
 
-fn output(metric: &MetricConfig, config: &Config) -> Output {
+fn output(metric: &MetricConfig, config: &MappingConfig) -> Output {
     let own: &Labels = metric.info.as_ref().unwrap_or(&metric.attributes);
     let extra = if metric.info.is_some() { &metric.attributes } else { &EMPTY };
     let labels = config.identity.keys().chain(config.attributes.keys()).chain(own.keys()).chain(extra.keys());
@@ -170,7 +171,7 @@ static EMPTY: Labels = BTreeMap::new();
 fn metric_plan(
     metric: &MetricConfig,
     path: &str,
-    config: &Config,
+    config: &MappingConfig,
     compiler: &mut Compiler<'_>,
     errors: &mut Errors,
 ) -> Option<MetricPlan> {
@@ -206,11 +207,11 @@ fn metric_plan(
 }
 
 /// Checks what concerns several parts of the config at once.
-fn check_whole(config: &Config, outputs: &[Output], errors: &mut Errors) {
+fn check_whole(config: &MappingConfig, outputs: &[Output], errors: &mut Errors) {
     if config.metrics.is_empty() && config.aggregates.is_empty() {
         errors.add("metrics".to_owned(), "nothing is made of the items", Some("list at least one metric or aggregate"));
     }
-    if !config.metrics.is_empty() && config.identity.is_empty() {
+    if config.subject == Subject::Entities && !config.metrics.is_empty() && config.identity.is_empty() {
         errors.add(
             "identity".to_owned(),
             "metrics of single items need an identity",
@@ -237,16 +238,12 @@ fn check_whole(config: &Config, outputs: &[Output], errors: &mut Errors) {
     }
 }
 
-fn check_output(output: &Output, path: &str, config: &Config, errors: &mut Errors) {
+fn check_output(output: &Output, path: &str, config: &MappingConfig, errors: &mut Errors) {
     if output.name.is_empty() {
         errors.add(format!("{path}.name"), "the name is empty", None);
     }
-    if output.labels.len() > crate::batch::MAX_LABELS {
-        errors.add(
-            path.to_owned(),
-            &format!("{} has more than {} labels", output.name, crate::batch::MAX_LABELS),
-            None,
-        );
+    if output.labels.len() > MAX_LABELS {
+        errors.add(path.to_owned(), &format!("{} has more than {} labels", output.name, MAX_LABELS), None);
     }
     let mut seen = BTreeSet::new();
     for label in &output.labels {

@@ -3,10 +3,9 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use thiserror::Error;
 
-use super::{Names, Row, type_name};
+use super::{Attribute, Names, Row, type_name};
 use crate::expr::{EvalError, Reason};
 
 /// Where a path starts and how it goes on.
@@ -104,12 +103,12 @@ impl Path {
     /// # Errors
     /// [`Reason::WrongType`] if a step goes into something that has no fields or elements.
     #[inline]
-    pub fn resolve<'a>(&self, row: &Row<'a>) -> Result<Option<&'a AttributeValue>, EvalError> {
-        Ok(self.find(row)?.filter(|attribute| !matches!(attribute, AttributeValue::Null(_))))
+    pub fn resolve<'a>(&self, row: &Row<'a>) -> Result<Option<&'a Attribute>, EvalError> {
+        Ok(self.find(row)?.filter(|attribute| !matches!(attribute, Attribute::Null)))
     }
 
     /// The attribute at this path, a NULL included: what `has()` asks for.
-    pub fn find<'a>(&self, row: &Row<'a>) -> Result<Option<&'a AttributeValue>, EvalError> {
+    pub fn find<'a>(&self, row: &Row<'a>) -> Result<Option<&'a Attribute>, EvalError> {
         let Root::Attribute(index, _) = &self.root else {
             return Ok(None);
         };
@@ -123,14 +122,14 @@ impl Path {
 
     fn step<'a>(
         &self,
-        from: &'a AttributeValue,
+        from: &'a Attribute,
         segment: &Segment,
         depth: usize,
-    ) -> Result<Option<&'a AttributeValue>, EvalError> {
+    ) -> Result<Option<&'a Attribute>, EvalError> {
         match (from, segment) {
-            (AttributeValue::Null(_), _) => Ok(None),
-            (AttributeValue::M(map), Segment::Key(key) | Segment::Either(key, _)) => Ok(map.get(key)),
-            (AttributeValue::L(list), Segment::Index(index) | Segment::Either(_, index)) => Ok(list.get(*index)),
+            (Attribute::Null, _) => Ok(None),
+            (Attribute::Map(map), Segment::Key(key) | Segment::Either(key, _)) => Ok(map.get(key)),
+            (Attribute::List(list), Segment::Index(index) | Segment::Either(_, index)) => Ok(list.get(*index)),
             _ => {
                 let so_far = Path { root: self.root.clone(), segments: self.segments[..depth].to_vec() };
                 Err(EvalError::new(
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
     use crate::item::{Item, parse_items};
 
-    fn resolve(text: &str, item: &Item) -> Result<Option<AttributeValue>, EvalError> {
+    fn resolve(text: &str, item: &Item) -> Result<Option<Attribute>, EvalError> {
         let mut names = Names::default();
         let path = Path::parse(text, &mut names).expect("a path");
         let mut slots = Vec::new();
@@ -204,16 +203,16 @@ mod tests {
             r#"[{"a": {"M": {"b": {"L": [{"N": "1"}, {"M": {"0": {"S": "zero"}}}]}, "n": {"NULL": true}}}, "acc-id": {"S": "x"}, "gone": {"NULL": true}}]"#,
         )
         .expect("items");
-        let cases: &[(&str, Option<AttributeValue>)] = &[
-            ("a.b.0", Some(AttributeValue::N("1".into()))),
-            ("a.b.1.0", Some(AttributeValue::S("zero".into()))),
+        let cases: &[(&str, Option<Attribute>)] = &[
+            ("a.b.0", Some(Attribute::Number("1".into()))),
+            ("a.b.1.0", Some(Attribute::Text("zero".into()))),
             ("a.b.7", None),
             ("a.n.deeper", None),
             ("a.n", None),
             ("gone", None),
             ("nowhere.at.all", None),
-            ("acc-id", Some(AttributeValue::S("x".into()))),
-            ("item.a.b.0", Some(AttributeValue::N("1".into()))),
+            ("acc-id", Some(Attribute::Text("x".into()))),
+            ("item.a.b.0", Some(Attribute::Number("1".into()))),
         ];
         for (text, expected) in cases {
             assert_eq!(resolve(text, &items[0]), Ok(expected.clone()), "{text}");

@@ -1,4 +1,4 @@
-//! DynamoDB numbers: decimal text of up to 38 digits, as the integer or float that a metric can hold.
+//! Numbers as items hold them, decimal text of up to 38 digits and more, as the integer or float that a metric can hold.
 //! What does not fit exactly is said to be lossy; text that names an entity never comes through here.
 
 /// A metric's number.
@@ -37,7 +37,7 @@ pub fn parse(text: &str) -> Option<Parsed> {
     if let Some(int) = parse_int(text) {
         return Some(Parsed { number: Number::Int(int), lossy: false });
     }
-    // Rust's float parser also takes "inf" and "nan", which DynamoDB has not.
+    // Rust's float parser also takes "inf" and "nan", which are no numbers here.
     if !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')) {
         return None;
     }

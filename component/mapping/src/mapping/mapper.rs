@@ -118,6 +118,16 @@ impl Mapper {
         }
     }
 
+    /// Maps one event, which belongs to no pass: nothing is compared or aggregated. `now` in Unix seconds; what became of events adds up in
+    /// [`Mapper::stats`] until [`Mapper::begin`].
+    pub fn event(&mut self, item: &Item, now: i64, sink: &mut dyn Sink) {
+        let plan = Arc::clone(&self.plan);
+        let mut slots = Vec::with_capacity(plan.names.as_slice().len());
+        plan.names.bind(item, &mut slots);
+        self.stats.items += 1;
+        self.item(&plan, &Row { slots: &slots, item, now }, sink);
+    }
+
     /// Ends the pass. Only a complete one gives aggregates and the items that were kept back; an incomplete one says nothing about either.
     pub fn end(&mut self, is_complete: bool, sink: &mut dyn Sink) -> &PassStats {
         self.stats.unchecked = self.duplicates.unchecked();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Config;
+use crate::config::MappingConfig;
 use crate::item::{Item, parse_items};
 use crate::number::Number;
 
@@ -61,7 +61,7 @@ impl Sink for Recorder {
     }
 }
 
-fn config(text: &str) -> Config {
+fn config(text: &str) -> MappingConfig {
     serde_json::from_str(text).expect("a config")
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::{Item, parse_items};
+use crate::item::{Attribute, Item, parse_items};
 
 /// The result in a form that can be compared: a value's debug form, a collection's type, or the reason of the failure.
 fn outcome(expr: &Expr, names: &Names, item: &Item) -> String {
@@ -239,7 +238,7 @@ fn names_are_collected_for_the_projection() {
 }
 
 /// Attribute values of every type, the odd ones included.
-fn attribute() -> impl Strategy<Value = AttributeValue> {
+fn attribute() -> impl Strategy<Value = Attribute> {
     let text = prop::sample::select(vec!["", "a", "b", "ab", "ä", "5", "-1.5", "2026-09-30", "x y"]);
     let number = prop::sample::select(vec![
         "0",
@@ -253,22 +252,21 @@ fn attribute() -> impl Strategy<Value = AttributeValue> {
         "12345678901234567890123456789012345678",
     ]);
     let scalar = prop_oneof![
-        text.clone().prop_map(|text| AttributeValue::S(text.to_owned())),
-        number.clone().prop_map(|number| AttributeValue::N(number.to_owned())),
-        any::<bool>().prop_map(AttributeValue::Bool),
-        Just(AttributeValue::Null(true)),
-        prop::collection::vec(any::<u8>(), 0..3)
-            .prop_map(|bytes| AttributeValue::B(aws_smithy_types::Blob::new(bytes))),
+        text.clone().prop_map(|text| Attribute::Text(text.to_owned())),
+        number.clone().prop_map(|number| Attribute::Number(number.to_owned())),
+        any::<bool>().prop_map(Attribute::Bool),
+        Just(Attribute::Null),
+        prop::collection::vec(any::<u8>(), 0..3).prop_map(|bytes| Attribute::Bytes(bytes)),
         prop::collection::btree_set(text.clone(), 1..4)
-            .prop_map(|set| AttributeValue::Ss(set.into_iter().map(str::to_owned).collect())),
+            .prop_map(|set| Attribute::Texts(set.into_iter().map(str::to_owned).collect())),
         prop::collection::btree_set(number, 1..4)
-            .prop_map(|set| AttributeValue::Ns(set.into_iter().map(str::to_owned).collect())),
+            .prop_map(|set| Attribute::Numbers(set.into_iter().map(str::to_owned).collect())),
     ];
     scalar.prop_recursive(2, 8, 3, move |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(AttributeValue::L),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Attribute::List),
             prop::collection::hash_map(prop::sample::select(vec!["a".to_owned(), "b".to_owned()]), inner, 0..3)
-                .prop_map(AttributeValue::M),
+                .prop_map(|fields| Attribute::Map(fields.into_iter().collect())),
         ]
     })
 }
@@ -279,6 +277,7 @@ fn item() -> impl Strategy<Value = Item> {
         attribute(),
         0..5,
     )
+    .prop_map(|fields| fields.into_iter().collect())
 }
 
 /// Expression text from the part of CEL that has a native form, right and wrong types mixed.

@@ -1,7 +1,6 @@
 //! The native evaluator: the common part of CEL as a tree of enums that borrows from the item and allocates nothing.
 //! [`compile`] answers `None` for whatever it has no form for; the CEL interpreter then takes the whole expression.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, operators};
 use std::borrow::Cow;
@@ -9,7 +8,7 @@ use std::borrow::Cow;
 use super::EvalError;
 use super::tree::{self, Tree};
 use super::value::{self, Arith, Order, StrTest, Val};
-use crate::item::{Names, Path, Row};
+use crate::item::{Attribute, Names, Path, Row};
 
 /// One operation.
 #[derive(Debug)]
@@ -129,7 +128,7 @@ fn either(left: Result<bool, EvalError>, right: impl FnOnce() -> Result<bool, Ev
 pub(super) fn text_of<'a>(path: &Path, row: &Row<'a>) -> Result<Val<'a>, EvalError> {
     match path.resolve(row)? {
         None => Ok(Val::Null),
-        Some(AttributeValue::N(text)) => Ok(Val::Str(Cow::Borrowed(text))),
+        Some(Attribute::Number(text)) => Ok(Val::Str(Cow::Borrowed(text))),
         Some(attribute) => value::to_text(Val::from_attribute(attribute)),
     }
 }

@@ -1,14 +1,12 @@
-//! DynamoDB JSON (`{"status": {"S": "visited"}}`) as items: what `aws dynamodb scan` prints, what an export to S3
-//! holds, or a plain array. For trying a mapping offline, never on the path of a poll.
+//! JSON that names its types, as DynamoDB writes it (`{"status": {"S": "visited"}}`): what `aws dynamodb scan` prints, what an export to S3
+//! holds, or a plain array. The only text form that holds every type of the model; for trying a mapping offline, never on the path of a poll.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_types::Blob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::Item;
+use super::{Attribute, Item};
 
 /// Why a text could not be read as items.
 #[derive(Debug, Error)]
@@ -103,7 +101,7 @@ fn attributes(object: Map<String, Value>, place: &Place) -> Result<Item, ItemsEr
         .collect()
 }
 
-fn attribute(value: Value, place: &Place) -> Result<AttributeValue, ItemsError> {
+fn attribute(value: Value, place: &Place) -> Result<Attribute, ItemsError> {
     let Value::Object(object) = value else {
         return Err(place.expected("a typed value such as {\"S\": \"text\"} (DynamoDB JSON)"));
     };
@@ -112,28 +110,28 @@ fn attribute(value: Value, place: &Place) -> Result<AttributeValue, ItemsError> 
         return Err(place.expected("exactly one type, such as {\"S\": \"text\"}"));
     };
     match (kind.as_str(), value) {
-        ("S", Value::String(text)) => Ok(AttributeValue::S(text)),
-        ("N", Value::String(text)) => number(text, place).map(AttributeValue::N),
-        ("B", Value::String(text)) => blob(&text, place).map(AttributeValue::B),
-        ("BOOL", Value::Bool(flag)) => Ok(AttributeValue::Bool(flag)),
-        ("NULL", Value::Bool(flag)) => Ok(AttributeValue::Null(flag)),
-        ("SS", Value::Array(values)) => Ok(AttributeValue::Ss(strings(values, place)?)),
+        ("S", Value::String(text)) => Ok(Attribute::Text(text)),
+        ("N", Value::String(text)) => number(text, place).map(Attribute::Number),
+        ("B", Value::String(text)) => blob(&text, place).map(Attribute::Bytes),
+        ("BOOL", Value::Bool(flag)) => Ok(Attribute::Bool(flag)),
+        ("NULL", Value::Bool(_)) => Ok(Attribute::Null),
+        ("SS", Value::Array(values)) => Ok(Attribute::Texts(strings(values, place)?)),
         ("NS", Value::Array(values)) => {
             let texts = strings(values, place)?;
-            texts.into_iter().map(|text| number(text, place)).collect::<Result<_, _>>().map(AttributeValue::Ns)
+            texts.into_iter().map(|text| number(text, place)).collect::<Result<_, _>>().map(Attribute::Numbers)
         }
         ("BS", Value::Array(values)) => {
             let texts = strings(values, place)?;
-            texts.iter().map(|text| blob(text, place)).collect::<Result<_, _>>().map(AttributeValue::Bs)
+            texts.iter().map(|text| blob(text, place)).collect::<Result<_, _>>().map(Attribute::Blobs)
         }
         ("L", Value::Array(values)) => {
             let elements = values.into_iter().enumerate();
             elements
                 .map(|(index, value)| attribute(value, &place.element(index)))
                 .collect::<Result<_, _>>()
-                .map(AttributeValue::L)
+                .map(Attribute::List)
         }
-        ("M", Value::Object(object)) => attributes(object, place).map(AttributeValue::M),
+        ("M", Value::Object(object)) => attributes(object, place).map(Attribute::Map),
         ("S" | "N" | "B", _) => Err(place.expected(&format!("a string under {kind:?}"))),
         ("BOOL" | "NULL", _) => Err(place.expected(&format!("true or false under {kind:?}"))),
         ("SS" | "NS" | "BS" | "L", _) => Err(place.expected(&format!("an array under {kind:?}"))),
@@ -159,8 +157,8 @@ fn number(text: String, place: &Place) -> Result<String, ItemsError> {
     }
 }
 
-fn blob(text: &str, place: &Place) -> Result<Blob, ItemsError> {
-    STANDARD.decode(text).map(Blob::new).map_err(|_| place.expected("base64"))
+fn blob(text: &str, place: &Place) -> Result<Vec<u8>, ItemsError> {
+    STANDARD.decode(text).map_err(|_| place.expected("base64"))
 }
 
 /// Where in the input a value stands.
@@ -198,11 +196,11 @@ mod tests {
         ] {
             let items = parse_items(&text).expect("items");
             assert_eq!(items.len(), 2, "{text}");
-            assert_eq!(items[1]["id"], AttributeValue::S("a".into()), "{text}");
+            assert_eq!(items[1]["id"], Attribute::Text("a".into()), "{text}");
         }
         assert_eq!(parse_items("").expect("nothing"), Vec::<Item>::new());
         let only = parse_items(r#"{"Item": {"S": "its name is Item"}}"#).expect("one item");
-        assert_eq!(only[0]["Item"], AttributeValue::S("its name is Item".into()));
+        assert_eq!(only[0]["Item"], Attribute::Text("its name is Item".into()));
     }
 
     #[test]
@@ -211,8 +209,8 @@ mod tests {
             "ss": {"SS": ["a"]}, "ns": {"NS": ["1"]}, "bs": {"BS": ["aGk="]}, "l": {"L": [{"N": "1"}]}, "m": {"M": {"k": {"S": "v"}}}}"#;
         let items = parse_items(text).expect("items");
         assert_eq!(items[0].len(), 10);
-        assert_eq!(items[0]["b"], AttributeValue::B(Blob::new("hi")));
-        assert_eq!(items[0]["l"], AttributeValue::L(vec![AttributeValue::N("1".into())]));
+        assert_eq!(items[0]["b"], Attribute::Bytes(b"hi".to_vec()));
+        assert_eq!(items[0]["l"], Attribute::List(vec![Attribute::Number("1".into())]));
     }
 
     #[test]

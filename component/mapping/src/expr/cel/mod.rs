@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use cel::common::types::{
     CelBool, CelBytes, CelDouble, CelDuration, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp,
 };
@@ -22,7 +21,7 @@ use super::native::text_of;
 use super::tree::Tree;
 use super::value::Val;
 use super::{EvalError, ExprError, Reason};
-use crate::item::{Item, Names, Path, Row};
+use crate::item::{Attribute, Item, Names, Path, Row};
 
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(functions::environment()));
 
@@ -149,25 +148,25 @@ impl VariableResolver for Bindings<'_> {
 }
 
 /// An attribute as a CEL value; text and binary are borrowed, sets become lists.
-fn from_attribute<'v>(attribute: &'v AttributeValue) -> Box<dyn CelVal + 'v> {
+fn from_attribute<'v>(attribute: &'v Attribute) -> Box<dyn CelVal + 'v> {
     match attribute {
-        AttributeValue::L(list) => Box::new(CelList::from(list.iter().map(from_attribute).collect::<Vec<_>>())),
-        AttributeValue::M(fields) => Box::new(map(fields)),
-        AttributeValue::Ss(set) => {
+        Attribute::List(list) => Box::new(CelList::from(list.iter().map(from_attribute).collect::<Vec<_>>())),
+        Attribute::Map(fields) => Box::new(map(fields)),
+        Attribute::Texts(set) => {
             Box::new(CelList::from(set.iter().map(|text| boxed(Val::Str(Cow::Borrowed(text)))).collect::<Vec<_>>()))
         }
-        AttributeValue::Ns(set) => {
+        Attribute::Numbers(set) => {
             Box::new(CelList::from(set.iter().map(|text| boxed(Val::from_number_text(text))).collect::<Vec<_>>()))
         }
-        AttributeValue::Bs(set) => Box::new(CelList::from(
-            set.iter().map(|blob| boxed(Val::Bytes(Cow::Borrowed(blob.as_ref())))).collect::<Vec<_>>(),
-        )),
+        Attribute::Blobs(set) => {
+            Box::new(CelList::from(set.iter().map(|blob| boxed(Val::Bytes(Cow::Borrowed(blob)))).collect::<Vec<_>>()))
+        }
         scalar => boxed(Val::from_attribute(scalar)),
     }
 }
 
-fn map(fields: &Item) -> CelMap<'_> {
-    let entry = |(key, value)| (CelMapKey::from(String::as_str(key)), from_attribute(value));
+fn map<'a>(fields: &'a Item) -> CelMap<'a> {
+    let entry = |(key, value): (&'a str, &'a Attribute)| (CelMapKey::from(key), from_attribute(value));
     CelMap::from(fields.iter().map(entry).collect::<HashMap<_, _>>())
 }
 

@@ -8,7 +8,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 
+mod whole;
+
 use crate::number::Number;
+
+pub use whole::{DEFAULT_MAX_LABEL_BYTES, MappingConfig, Subject};
 
 /// Labels: the label's name, and the attribute (`account_id`, `address.city`) or CEL expression that gives its value.
 pub type Labels = BTreeMap<String, String>;

@@ -20,6 +20,7 @@ mod tests;
 mod value;
 
 pub use key::TableKey;
+pub use label::{LabelPlan, LabelValue, truncate};
 pub use mapper::{Mapper, PassStats};
 pub use plan::{Output, OutputKind, Plan, PlanError};
 pub use sink::{Duplicate, Sink, Skip, SkipReason};

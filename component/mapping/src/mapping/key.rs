@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use crate::expr::shorten;
-use crate::item::{Item, type_name};
+use crate::item::{Attribute, Item, type_name};
 
 /// The names of the table's key attributes, partition key first. Empty: not known.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,10 +22,10 @@ impl TableKey {
             let separator = if text.is_empty() { "" } else { ", " };
             // Writing to a String cannot fail.
             let _ = match attribute {
-                AttributeValue::S(value) => write!(text, "{separator}{name}={:?}", shorten(value)),
-                AttributeValue::N(value) => write!(text, "{separator}{name}={}", shorten(value)),
-                AttributeValue::B(value) => write!(text, "{separator}{name}=<{} bytes>", value.as_ref().len()),
-                AttributeValue::Bool(value) => write!(text, "{separator}{name}={value}"),
+                Attribute::Text(value) => write!(text, "{separator}{name}={:?}", shorten(value)),
+                Attribute::Number(value) => write!(text, "{separator}{name}={}", shorten(value)),
+                Attribute::Bytes(value) => write!(text, "{separator}{name}=<{} bytes>", value.len()),
+                Attribute::Bool(value) => write!(text, "{separator}{name}={value}"),
                 other => write!(text, "{separator}{name}=<{}>", type_name(other)),
             };
         }
@@ -45,22 +43,17 @@ impl TableKey {
         }
     }
 
-    fn attributes<'a>(&'a self, item: &'a Item) -> Vec<(&'a str, &'a AttributeValue)> {
+    fn attributes<'a>(&'a self, item: &'a Item) -> Vec<(&'a str, &'a Attribute)> {
         let key: Vec<_> =
             self.0.iter().filter_map(|name| item.get(name).map(|attribute| (name.as_str(), attribute))).collect();
         if !key.is_empty() {
             return key;
         }
-        let scalar = |attribute: &AttributeValue| {
-            matches!(
-                attribute,
-                AttributeValue::S(_) | AttributeValue::N(_) | AttributeValue::B(_) | AttributeValue::Bool(_)
-            )
+        let scalar = |attribute: &Attribute| {
+            matches!(attribute, Attribute::Text(_) | Attribute::Number(_) | Attribute::Bytes(_) | Attribute::Bool(_))
         };
-        let mut stand_ins: Vec<_> =
-            item.iter().filter(|(_, value)| scalar(value)).map(|(name, value)| (name.as_str(), value)).collect();
-        stand_ins.sort_unstable_by_key(|(name, _)| *name);
-        stand_ins
+        // In the order of their names, as an item keeps them.
+        item.iter().filter(|(_, value)| scalar(value)).collect()
     }
 }
 
@@ -68,24 +61,24 @@ impl TableKey {
 const MAX_STAND_INS: usize = 6;
 
 /// Appends bytes that sort as the attribute does: null, bool, number, string, binary, in this order.
-pub(super) fn write_sortable(attribute: &AttributeValue, out: &mut Vec<u8>) {
+pub(super) fn write_sortable(attribute: &Attribute, out: &mut Vec<u8>) {
     match attribute {
-        AttributeValue::Bool(flag) => out.extend([1, u8::from(*flag)]),
-        AttributeValue::N(text) => {
+        Attribute::Bool(flag) => out.extend([1, u8::from(*flag)]),
+        Attribute::Number(text) => {
             out.push(2);
             write_float(text.parse().unwrap_or(f64::NAN), out);
-            // Numbers that round to the same float are told apart by their digits, which DynamoDB normalises.
+            // Numbers that round to the same float are told apart by their digits, which tables normalise.
             out.extend_from_slice(text.as_bytes());
             out.push(0);
         }
-        AttributeValue::S(text) => {
+        Attribute::Text(text) => {
             out.push(3);
             out.extend_from_slice(text.as_bytes());
             out.push(0);
         }
-        AttributeValue::B(blob) => {
+        Attribute::Bytes(blob) => {
             out.push(4);
-            out.extend_from_slice(blob.as_ref());
+            out.extend_from_slice(blob);
             out.push(0);
         }
         _ => out.push(0),
@@ -109,7 +102,7 @@ mod tests {
         let rising = ["-1e20", "-3", "-2.5", "0", "0.001", "9", "10", "9007199254740992", "9007199254740993"];
         let sortable = |text: &str| {
             let mut out = Vec::new();
-            write_sortable(&AttributeValue::N(text.to_owned()), &mut out);
+            write_sortable(&Attribute::Number(text.to_owned()), &mut out);
             out
         };
         for pair in rising.windows(2) {

@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use crate::expr::{Compiler, EvalError, Expr, ExprError, Reason, Val, to_text};
-use crate::item::{Path, Row, type_name};
+use crate::item::{Attribute, Path, Row, type_name};
 
 /// A label's name and where its value comes from.
 #[derive(Debug)]
-pub(super) struct LabelPlan {
-    pub(super) name: String,
+pub struct LabelPlan {
+    /// The label's name.
+    pub name: String,
     source: Source,
 }
 
@@ -21,11 +20,14 @@ enum Source {
 }
 
 /// A label's value; `None` where the attribute is absent or NULL.
-pub(super) type LabelValue<'a> = Option<Cow<'a, str>>;
+pub type LabelValue<'a> = Option<Cow<'a, str>>;
 
 impl LabelPlan {
     /// Text that reads as an attribute path is one (`account-id` too); anything else is CEL.
-    pub(super) fn compile(name: &str, text: &str, compiler: &mut Compiler<'_>) -> Result<Self, ExprError> {
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn compile(name: &str, text: &str, compiler: &mut Compiler<'_>) -> Result<Self, ExprError> {
         let source = match Path::parse(text, compiler.names) {
             Ok(path) => Source::Path(path),
             Err(_) => Source::Expr(compiler.expression(text)?),
@@ -34,7 +36,7 @@ impl LabelPlan {
     }
 
     /// The name of the top-level attribute that the label repeats as it is, if it does.
-    pub(super) fn attribute(&self) -> Option<&str> {
+    pub fn attribute(&self) -> Option<&str> {
         match &self.source {
             Source::Path(path) => path.as_attribute(),
             Source::Expr(expr) => expr.as_path().and_then(Path::as_attribute),
@@ -42,13 +44,16 @@ impl LabelPlan {
     }
 
     /// The value for one item.
+    ///
+    /// # Errors
+    /// Why this item has none.
     #[inline]
-    pub(super) fn value<'a>(&'a self, row: &Row<'a>) -> Result<LabelValue<'a>, EvalError> {
+    pub fn value<'a>(&'a self, row: &Row<'a>) -> Result<LabelValue<'a>, EvalError> {
         match &self.source {
             Source::Path(path) => match path.resolve(row)? {
                 None => Ok(None),
-                Some(AttributeValue::S(text) | AttributeValue::N(text)) => Ok(Some(Cow::Borrowed(text))),
-                Some(AttributeValue::Bool(flag)) => Ok(Some(Cow::Borrowed(if *flag { "true" } else { "false" }))),
+                Some(Attribute::Text(text) | Attribute::Number(text)) => Ok(Some(Cow::Borrowed(text))),
+                Some(Attribute::Bool(flag)) => Ok(Some(Cow::Borrowed(if *flag { "true" } else { "false" }))),
                 Some(other) => Err(EvalError::new(
                     Reason::WrongType,
                     format!("{path} is a {}, which is no label", type_name(other)),
@@ -63,7 +68,7 @@ impl LabelPlan {
 }
 
 /// Cuts a value at `limit` bytes, between characters; says whether anything was cut.
-pub(super) fn truncate(value: &mut LabelValue<'_>, limit: usize) -> bool {
+pub fn truncate(value: &mut LabelValue<'_>, limit: usize) -> bool {
     let Some(text) = value else { return false };
     if text.len() <= limit {
         return false;

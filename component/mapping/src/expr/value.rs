@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
+use super::elements::Elements;
 use super::{EvalError, Reason};
+use crate::item::Attribute;
 use crate::number::{self, Number};
 
 /// What an expression, or a part of one, gives.
@@ -28,7 +28,7 @@ pub enum Val<'a> {
     /// Binary.
     Bytes(Cow<'a, [u8]>),
     /// A list, a set or a map of an item.
-    Coll(&'a AttributeValue),
+    Coll(&'a Attribute),
     /// A list written in the expression.
     List(&'a [Val<'static>]),
     /// Something of CEL's own that has no counterpart here, by the name of its type.
@@ -75,24 +75,24 @@ pub(super) enum StrTest {
 }
 
 impl<'a> Val<'a> {
-    /// An attribute as a value. Numbers that fit neither an `i64` nor a finite `f64` do not occur in DynamoDB.
-    pub fn from_attribute(attribute: &'a AttributeValue) -> Self {
+    /// An attribute as a value. A number beyond the finite `f64` has a type that is not known.
+    pub fn from_attribute(attribute: &'a Attribute) -> Self {
         match attribute {
-            AttributeValue::S(text) => Val::Str(Cow::Borrowed(text)),
-            AttributeValue::N(text) => Val::from_number_text(text),
-            AttributeValue::Bool(flag) => Val::Bool(*flag),
-            AttributeValue::Null(_) => Val::Null,
-            AttributeValue::B(blob) => Val::Bytes(Cow::Borrowed(blob.as_ref())),
-            AttributeValue::L(_)
-            | AttributeValue::M(_)
-            | AttributeValue::Ss(_)
-            | AttributeValue::Ns(_)
-            | AttributeValue::Bs(_) => Val::Coll(attribute),
-            _ => Val::Other("unknown"),
+            Attribute::Text(text) => Val::Str(Cow::Borrowed(text)),
+            Attribute::Number(text) => Val::from_number_text(text),
+            Attribute::Bool(flag) => Val::Bool(*flag),
+            Attribute::Null => Val::Null,
+            Attribute::Bytes(blob) => Val::Bytes(Cow::Borrowed(blob)),
+            Attribute::List(_)
+            | Attribute::Map(_)
+            | Attribute::Texts(_)
+            | Attribute::Numbers(_)
+            | Attribute::Blobs(_) => Val::Coll(attribute),
+            Attribute::Other => Val::Other("unknown"),
         }
     }
 
-    /// The text of an `N`.
+    /// The text of a number.
     pub fn from_number_text(text: &str) -> Self {
         match number::parse(text).map(|parsed| parsed.number) {
             Some(Number::Int(int)) => Val::Int(int),
@@ -109,7 +109,7 @@ impl<'a> Val<'a> {
             Val::Int(_) | Val::Float(_) => "number",
             Val::Str(_) => "string",
             Val::Bytes(_) => "bytes",
-            Val::Coll(AttributeValue::M(_)) => "map",
+            Val::Coll(Attribute::Map(_)) => "map",
             Val::Coll(_) | Val::List(_) => "list",
             Val::Other(name) => name,
         }
@@ -180,7 +180,7 @@ impl<'a> Val<'a> {
             (Val::Int(_) | Val::Float(_), Val::Int(_) | Val::Float(_)) => {
                 compare_numbers(self, other) == Some(Ordering::Equal)
             }
-            (Val::Coll(AttributeValue::M(a)), Val::Coll(AttributeValue::M(b))) => {
+            (Val::Coll(Attribute::Map(a)), Val::Coll(Attribute::Map(b))) => {
                 a.len() == b.len()
                     && a.iter().all(|(key, value)| {
                         b.get(key).is_some_and(|other| Val::from_attribute(value).equals(&Val::from_attribute(other)))
@@ -206,8 +206,8 @@ impl<'a> Val<'a> {
     pub fn is_in(&self, container: &Val<'_>) -> Result<bool, EvalError> {
         match container {
             Val::Null => Ok(false),
-            Val::Coll(AttributeValue::M(map)) => Ok(matches!(self, Val::Str(key) if map.contains_key(key.as_ref()))),
-            Val::Coll(AttributeValue::Ss(set)) => {
+            Val::Coll(Attribute::Map(map)) => Ok(matches!(self, Val::Str(key) if map.contains_key(key.as_ref()))),
+            Val::Coll(Attribute::Texts(set)) => {
                 Ok(matches!(self, Val::Str(text) if set.iter().any(|element| element == text)))
             }
             _ => match container.elements() {
@@ -221,10 +221,10 @@ impl<'a> Val<'a> {
     fn elements(&self) -> Option<Elements<'_>> {
         match self {
             Val::List(list) => Some(Elements::List(list.iter())),
-            Val::Coll(AttributeValue::L(list)) => Some(Elements::Attributes(list.iter())),
-            Val::Coll(AttributeValue::Ss(set)) => Some(Elements::Strings(set.iter())),
-            Val::Coll(AttributeValue::Ns(set)) => Some(Elements::Numbers(set.iter())),
-            Val::Coll(AttributeValue::Bs(set)) => Some(Elements::Blobs(set.iter())),
+            Val::Coll(Attribute::List(list)) => Some(Elements::Attributes(list.iter())),
+            Val::Coll(Attribute::Texts(set)) => Some(Elements::Strings(set.iter())),
+            Val::Coll(Attribute::Numbers(set)) => Some(Elements::Numbers(set.iter())),
+            Val::Coll(Attribute::Blobs(set)) => Some(Elements::Blobs(set.iter())),
             _ => None,
         }
     }
@@ -252,7 +252,7 @@ pub(super) fn order(operator: Order, left: &Val<'_>, right: &Val<'_>) -> Result<
     }))
 }
 
-/// Arithmetic; null if either side is null. A quotient is whole only if it is whole: 7 / 2 is 3.5, as numbers have one type in DynamoDB.
+/// Arithmetic; null if either side is null. A quotient is whole only if it is whole: 7 / 2 is 3.5, as numbers of items have one type.
 ///
 /// # Errors
 /// [`Reason::WrongType`] for what is no number (strings may be added), [`Reason::Overflow`], [`Reason::DivisionByZero`].
@@ -357,14 +357,14 @@ pub fn to_text<'a>(value: Val<'a>) -> Result<Val<'a>, EvalError> {
 }
 
 /// The size of a list, set or map attribute; strings and binaries too; 0 for NULL.
-pub fn attribute_size(attribute: &AttributeValue) -> usize {
+pub fn attribute_size(attribute: &Attribute) -> usize {
     match attribute {
-        AttributeValue::L(list) => list.len(),
-        AttributeValue::M(map) => map.len(),
-        AttributeValue::Ss(set) | AttributeValue::Ns(set) => set.len(),
-        AttributeValue::Bs(set) => set.len(),
-        AttributeValue::S(text) => text.chars().count(),
-        AttributeValue::B(blob) => blob.as_ref().len(),
+        Attribute::List(list) => list.len(),
+        Attribute::Map(map) => map.len(),
+        Attribute::Texts(set) | Attribute::Numbers(set) => set.len(),
+        Attribute::Blobs(set) => set.len(),
+        Attribute::Text(text) => text.chars().count(),
+        Attribute::Bytes(blob) => blob.len(),
         _ => 0,
     }
 }
@@ -437,29 +437,6 @@ fn overflow() -> EvalError {
 
 fn division_by_zero() -> EvalError {
     EvalError::new(Reason::DivisionByZero, "division by zero".to_owned())
-}
-
-/// The elements of any kind of list, as values.
-enum Elements<'a> {
-    List(std::slice::Iter<'a, Val<'static>>),
-    Attributes(std::slice::Iter<'a, AttributeValue>),
-    Strings(std::slice::Iter<'a, String>),
-    Numbers(std::slice::Iter<'a, String>),
-    Blobs(std::slice::Iter<'a, aws_smithy_types::Blob>),
-}
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Val<'a>;
-
-    fn next(&mut self) -> Option<Val<'a>> {
-        match self {
-            Elements::List(list) => list.next().map(Val::borrowed),
-            Elements::Attributes(list) => list.next().map(Val::from_attribute),
-            Elements::Strings(set) => set.next().map(|text| Val::Str(Cow::Borrowed(text.as_str()))),
-            Elements::Numbers(set) => set.next().map(|text| Val::from_number_text(text)),
-            Elements::Blobs(set) => set.next().map(|blob| Val::Bytes(Cow::Borrowed(blob.as_ref()))),
-        }
-    }
 }
 
 #[cfg(test)]

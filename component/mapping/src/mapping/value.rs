@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use crate::config::{As, CountOf, ValueConfig};
 use crate::expr::{Compiler, EvalError, Expr, ExprError, Reason, Val, attribute_size, parse_date, shorten};
-use crate::item::{Path, PathSyntaxError, Row, type_name};
+use crate::item::{Attribute, Path, PathSyntaxError, Row, type_name};
 use crate::number::{self, Number};
 
 /// A compiled value.
@@ -66,7 +64,7 @@ impl ValuePlan {
 pub(super) fn number_of(expr: &Expr, row: &Row<'_>) -> Result<Option<Measured>, EvalError> {
     // A path that names a number is read as an attribute, so that lost digits are noticed.
     if let Some(path) = expr.as_path()
-        && let Some(AttributeValue::N(text)) = path.resolve(row)?
+        && let Some(Attribute::Number(text)) = path.resolve(row)?
     {
         return parse_number(path, text).map(Some);
     }
@@ -106,23 +104,23 @@ fn count(elements: &[String]) -> Number {
     Number::Int(elements.len() as i64)
 }
 
-fn size(path: &Path, attribute: &AttributeValue) -> Result<Measured, EvalError> {
+fn size(path: &Path, attribute: &Attribute) -> Result<Measured, EvalError> {
     match attribute {
-        AttributeValue::N(_) | AttributeValue::Bool(_) => Err(wrong_type(path, attribute, "which has no size")),
+        Attribute::Number(_) | Attribute::Bool(_) => Err(wrong_type(path, attribute, "which has no size")),
         _ => Ok(Number::Int(attribute_size(attribute) as i64).into()),
     }
 }
 
-fn read(path: &Path, attribute: &AttributeValue, read_as: As) -> Result<Measured, EvalError> {
+fn read(path: &Path, attribute: &Attribute, read_as: As) -> Result<Measured, EvalError> {
     match (read_as, attribute) {
-        (As::Auto | As::Number, AttributeValue::N(text)) => parse_number(path, text),
-        (As::Auto | As::Bool, AttributeValue::Bool(flag)) => Ok(Number::Int(i64::from(*flag)).into()),
-        (As::Auto | As::StringNumber, AttributeValue::S(text)) => parse_number(path, text.trim()),
-        (As::Date, AttributeValue::S(text)) => match parse_date(text.trim()) {
+        (As::Auto | As::Number, Attribute::Number(text)) => parse_number(path, text),
+        (As::Auto | As::Bool, Attribute::Bool(flag)) => Ok(Number::Int(i64::from(*flag)).into()),
+        (As::Auto | As::StringNumber, Attribute::Text(text)) => parse_number(path, text.trim()),
+        (As::Date, Attribute::Text(text)) => match parse_date(text.trim()) {
             Some(number) => Ok(number.into()),
             None => Err(EvalError::new(Reason::BadDate, format!("{path} holds {:?}, which is no date", shorten(text)))),
         },
-        (As::Date, AttributeValue::N(text)) => parse_number(path, text),
+        (As::Date, Attribute::Number(text)) => parse_number(path, text),
         (As::Size, _) => size(path, attribute),
         (As::Number, _) => Err(wrong_type(path, attribute, "not a number")),
         (As::Bool, _) => Err(wrong_type(path, attribute, "not a bool")),
@@ -141,6 +139,6 @@ fn parse_number(path: &Path, text: &str) -> Result<Measured, EvalError> {
     }
 }
 
-fn wrong_type(path: &Path, attribute: &AttributeValue, but: &str) -> EvalError {
+fn wrong_type(path: &Path, attribute: &Attribute, but: &str) -> EvalError {
     EvalError::new(Reason::WrongType, format!("{path} is a {}, {but}", type_name(attribute)))
 }

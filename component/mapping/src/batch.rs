@@ -2,20 +2,26 @@
 
 use std::borrow::Cow;
 
-use steadyline_aws::AwsFailure;
-use steadyline_component::telemetry::metrics::{MetricDef, MetricRef, NumberValue};
-use steadyline_component::telemetry::{MetricKind, Metrics, MetricsBuilder, ShapeId, Slot, Temporality, Value};
+use steadyline_telemetry::metrics::{MetricDef, MetricRef, NumberValue};
+use steadyline_telemetry::{MetricKind, Metrics, MetricsBuilder, ShapeId, Slot, Temporality, Value};
 
 use crate::mapping::{Duplicate, Output, OutputKind, Sink, Skip};
 use crate::number::Number;
-use crate::report::Reporter;
+
+/// Who is told of what gave no point.
+pub trait Report {
+    /// An item, or one point of it, was skipped.
+    fn skipped(&mut self, skip: &Skip<'_>);
+    /// Two items of one pass have the same identity.
+    fn duplicate(&mut self, duplicate: &Duplicate<'_>);
+}
 
 /// Builds the batch of one page.
-pub(crate) struct Batcher<'a> {
+pub struct Batcher<'a, R> {
     outputs: &'a [Output],
     resource: &'a [(String, String)],
     time: u64,
-    reporter: &'a mut Reporter,
+    reporter: &'a mut R,
     builder: MetricsBuilder,
     metrics: Vec<Option<MetricRef>>,
     /// For each output, the shapes met so far by which of its labels are there.
@@ -26,16 +32,11 @@ pub(crate) struct Batcher<'a> {
 }
 
 /// How many labels a metric may have: a set of those that are there fits a word.
-pub(crate) const MAX_LABELS: usize = 64;
+pub const MAX_LABELS: usize = 64;
 
-impl<'a> Batcher<'a> {
+impl<'a, R: Report> Batcher<'a, R> {
     /// A batcher of points at `time`, nanoseconds since the Unix epoch.
-    pub(crate) fn new(
-        outputs: &'a [Output],
-        resource: &'a [(String, String)],
-        time: u64,
-        reporter: &'a mut Reporter,
-    ) -> Self {
+    pub fn new(outputs: &'a [Output], resource: &'a [(String, String)], time: u64, reporter: &'a mut R) -> Self {
         Self {
             outputs,
             resource,
@@ -50,16 +51,21 @@ impl<'a> Batcher<'a> {
     }
 
     /// The batch so far; the batcher begins a new one.
-    pub(crate) fn take(&mut self) -> Metrics {
+    pub fn take(&mut self) -> Metrics {
         self.metrics.fill(None);
         self.shapes.iter_mut().for_each(Vec::clear);
         self.last.clear();
         std::mem::replace(&mut self.builder, builder(self.resource)).finish()
     }
 
-    /// Counts a request that was throttled.
-    pub(crate) fn throttled(&mut self, failure: &AwsFailure) {
-        self.reporter.throttled(failure);
+    /// Points that follow are at this time, nanoseconds since the Unix epoch.
+    pub fn set_time(&mut self, time: u64) {
+        self.time = time;
+    }
+
+    /// Who is told of what gave no point.
+    pub fn reporter(&mut self) -> &mut R {
+        self.reporter
     }
 
     fn point(&mut self, output: usize, labels: &[Option<Cow<'_, str>>], value: NumberValue) {
@@ -109,7 +115,7 @@ impl<'a> Batcher<'a> {
     }
 }
 
-impl Sink for Batcher<'_> {
+impl<R: Report> Sink for Batcher<'_, R> {
     fn number(&mut self, output: usize, labels: &[Option<Cow<'_, str>>], value: Number) {
         self.point(output, labels, number_value(value));
     }
@@ -128,7 +134,7 @@ impl Sink for Batcher<'_> {
 }
 
 /// A batch of gauges without labels.
-pub(crate) fn gauges(resource: &[(String, String)], time: u64, gauges: &[(&str, &str, Number)]) -> Metrics {
+pub fn gauges(resource: &[(String, String)], time: u64, gauges: &[(&str, &str, Number)]) -> Metrics {
     let mut builder = builder(resource);
     for (name, description, value) in gauges {
         let metric = builder.metric(MetricDef { description, ..MetricDef::gauge(name) });
