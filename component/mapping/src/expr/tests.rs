@@ -256,7 +256,7 @@ fn attribute() -> impl Strategy<Value = Attribute> {
         number.clone().prop_map(|number| Attribute::Number(number.to_owned())),
         any::<bool>().prop_map(Attribute::Bool),
         Just(Attribute::Null),
-        prop::collection::vec(any::<u8>(), 0..3).prop_map(|bytes| Attribute::Bytes(bytes)),
+        prop::collection::vec(any::<u8>(), 0..3).prop_map(Attribute::Bytes),
         prop::collection::btree_set(text.clone(), 1..4)
             .prop_map(|set| Attribute::Texts(set.into_iter().map(str::to_owned).collect())),
         prop::collection::btree_set(number, 1..4)
