@@ -142,7 +142,9 @@ impl<D: Disk> Opening<D> {
                 let range = 0..FILE_HEADER as u64;
                 let copy = self.quarantine.keep(&self.disk, file, &name, &range);
                 let why = "the file's header is damaged".into();
-                let told = Quarantined { file: name, range, why, records: Some(0), items: Some(0), copy };
+                // If nobody knows what it had, and it has nothing, it may have had anything.
+                let none = (checked.promised.is_some() || checked.end > FILE_HEADER as u64).then_some(0);
+                let told = Quarantined { file: name, range, why, records: none, items: none, copy };
                 tell(&mut self.recovery.quarantined, told);
             }
             touched |= file.write_at(&FileHeader::new(number, self.id).encode(FileKind::Segment), 0).is_ok();
