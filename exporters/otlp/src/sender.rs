@@ -9,9 +9,7 @@ use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{
-    Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError, TraceParent,
-};
+use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent};
 use steadyline_http::error::find;
 use steadyline_http::{TransportError, TransportErrorKind, is_refusal, peer_of};
 use steadyline_otlp::{Encoding, RequestFormat, answer, grpc};
@@ -154,6 +152,14 @@ impl Sender for GrpcSender {
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
         self.format.halve(block)
+    }
+
+    fn join_limit(&self) -> JoinLimit {
+        steadyline_otlp::request::JOIN_LIMIT
+    }
+
+    fn join(&self, blocks: &[Block]) -> Option<Block> {
+        self.format.join(blocks)
     }
 
     async fn check(&self) -> Vec<CheckRow> {
