@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use steadyline_component::exporter::DeliveryConfig;
-use steadyline_component::factory::{Build, Extensions};
+use steadyline_component::factory::{Build, Extensions, Source};
 use steadyline_component::{
     Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, OwnMetrics, Owner, Polling, Receiver, Sink, Storage,
 };
@@ -184,6 +184,10 @@ impl<'a> Builder<'a> {
             let source = self.pool.make(Kind::Receiver, id, signal, diagnostics, |build, context| match build {
                 Build::Poller(make) => make(context).map(SourceKind::Polled),
                 Build::Receiver(make) => make(context).map(SourceKind::Pushed),
+                Build::Source(make) => make(context).map(|source| match source {
+                    Source::Polled(polling) => SourceKind::Polled(polling),
+                    Source::Running(receiver) => SourceKind::Pushed(receiver),
+                }),
                 _ => None,
             });
             if let Some(source) = source {

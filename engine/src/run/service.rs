@@ -9,7 +9,6 @@ use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{
     Board, Budget, Clock, ComponentStatus, Extension, Host, Kind, Output, Outputs, Shutdown, Sink, StartError, Status,
 };
-use steadyline_telemetry::Signal;
 use tokio::task::JoinSet;
 
 use super::intake::{SourceIntake, UnderWay};
@@ -212,9 +211,7 @@ impl Running {
             SourceKind::Polled(polling) => {
                 let meter = component_meter(&self.shared.meter, "receiver", &id);
                 let clock = self.shared.clock.clone();
-                // Pollers make metrics; the plan has refused pipelines of other signals.
-                let Some(output) = outputs.of(Signal::Metrics).cloned() else { return };
-                let task = PollTask::new(id.as_str(), polling, output, clock, status.clone(), &meter)
+                let task = PollTask::new(id.as_str(), polling, outputs, clock, status.clone(), &meter)
                     .traced(self.shared.traces.clone());
                 self.sources.spawn(supervise(name, status, task.run(stop)));
             }

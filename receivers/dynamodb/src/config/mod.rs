@@ -1,6 +1,5 @@
 //! The receiver's config: what is read, how often, and what is made of it.
 
-mod mapping;
 mod query;
 
 use std::collections::BTreeMap;
@@ -10,9 +9,10 @@ use serde::Deserialize;
 use steadyline_aws::{AssumeRole, AwsConfig};
 use steadyline_component::config::{Duration, Secret};
 
-pub use mapping::{
-    AggregateConfig, AggregateOp, As, CountOf, Labels, MetricConfig, MetricType, OnNull, TemporalityConfig, ValueConfig,
+use steadyline_mapping::config::{
+    AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
 };
+
 pub use query::{QueryConfig, QueryValue};
 
 /// Polls a DynamoDB table, or one of its indexes, and turns the items into metrics.
@@ -136,7 +136,7 @@ impl Default for Config {
             on_null: OnNull::default(),
             lists: BTreeMap::new(),
             key: Vec::new(),
-            max_label_bytes: 2048,
+            max_label_bytes: DEFAULT_MAX_LABEL_BYTES,
         }
     }
 }
@@ -170,6 +170,23 @@ impl Config {
             use_dual_stack: self.use_dual_stack,
             proxy_url: self.proxy_url.clone(),
             ca_file: self.ca_file.clone(),
+        }
+    }
+
+    /// What is made of the items.
+    pub fn mapping(&self) -> MappingConfig {
+        MappingConfig {
+            subject: Subject::Entities,
+            filter: self.filter.clone(),
+            identity: self.identity.clone(),
+            resource: self.resource.clone(),
+            attributes: self.attributes.clone(),
+            metrics: self.metrics.clone(),
+            aggregates: self.aggregates.clone(),
+            prefer: self.prefer.clone(),
+            on_null: self.on_null,
+            lists: self.lists.clone(),
+            max_label_bytes: self.max_label_bytes,
         }
     }
 
