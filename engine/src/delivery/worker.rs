@@ -9,6 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::OnReject;
+use steadyline_component::leadership::Admission;
 use steadyline_component::{Attempt, Block, Outcome, Status};
 use tokio::time::Instant;
 
@@ -19,6 +20,9 @@ use crate::telemetry::Span;
 
 /// A backend that wants to be left alone for longer is asked again all the same.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether a term has reserved the time of a block.
+const RESERVING: Duration = Duration::from_millis(100);
 
 /// So many requests more may be made to find out which series of a refused one it was.
 const BISECT: u32 = 64;
@@ -64,6 +68,7 @@ async fn settle(branch: &Branch, shard: u32, part: &Part, span: &Span) -> Verdic
     let started = Instant::now();
     let budget: Duration = retry.max_elapsed_time.into();
     for number in 0.. {
+        reserved(&part.block).await;
         let pass = branch.circuit.admit().await;
         if let Some(verdict) = is_over(branch, shard, &part.block) {
             return verdict;
@@ -96,6 +101,14 @@ async fn settle(branch: &Branch, shard: u32, part: &Part, span: &Span) -> Verdic
         tokio::time::sleep(pause).await;
     }
     unreachable!("attempts are not bounded in number")
+}
+
+/// Waits until a term has reserved the block's timestamps, or is over.
+async fn reserved(block: &Block) {
+    let Some(term) = &block.term else { return };
+    while term.admits(block.time_range.1) == Admission::Later {
+        tokio::time::sleep(RESERVING).await;
+    }
 }
 
 /// Whether a block must not be sent any more, however the backend fares.
