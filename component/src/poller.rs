@@ -137,8 +137,24 @@ impl PollOutput {
         self.page(Data::Opaque(opaque), memory).await
     }
 
+    /// Sends points that are news and not the state of the source (what was added since the last pass, say): that a later
+    /// pass does not have them says nothing about them.
+    ///
+    /// # Errors
+    /// The pipeline is shutting down or has no room.
+    pub async fn send_news(&self, metrics: Metrics) -> Result<(), PollError> {
+        let memory = metrics.memory() as u64;
+        // A source of its own: the ends of passes speak for all that their source has.
+        let source = format!("{}/news", self.header.source).into();
+        let header = Header { source, pass: None, ..self.header.clone() };
+        self.batch(Batch { header, data: Data::Metrics(metrics) }, memory).await
+    }
+
     async fn page(&self, data: Data, memory: u64) -> Result<(), PollError> {
-        let mut batch = Batch { header: self.header.clone(), data };
+        self.batch(Batch { header: self.header.clone(), data }, memory).await
+    }
+
+    async fn batch(&self, mut batch: Batch, memory: u64) -> Result<(), PollError> {
         let items = batch.items();
         let Some(output) = self.outputs.of(batch.signal()).filter(|_| items > 0) else { return Ok(()) };
         batch.header.permit = Some(output.budget().acquire(memory).await);

@@ -63,6 +63,15 @@ impl MemoryStorage {
         lock(&self.0.areas).keys().cloned().collect()
     }
 
+    /// Another storage with what this one has now: what a process finds that starts after one that was killed here.
+    pub fn copy(&self) -> MemoryStorage {
+        let copy = MemoryStorage::default();
+        for owner in self.owners() {
+            *lock(&copy.0.area(&owner).pairs) = self.pairs(&owner);
+        }
+        copy
+    }
+
     /// Puts something into an owner's area behind its back.
     pub fn put(&self, owner: &Owner, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         lock(&self.0.area(owner).pairs).insert(key.into(), value.into());
