@@ -73,6 +73,10 @@ pub struct Discarded {
 pub struct Restored {
     /// Pending blocks by generation and shard, generations in order.
     pub pending: Vec<Pending>,
+    /// Their items.
+    pub items: u64,
+    /// Their bytes, as [`super::Queue`] counts them.
+    pub bytes: u64,
     /// The next sequence number.
     pub next_seq: u64,
     /// Items that were found damaged.
@@ -88,8 +92,4 @@ pub struct Pending {
     pub shard: u32,
     /// Its blocks.
     pub blocks: u64,
-    /// Their items.
-    pub items: u64,
-    /// Their bytes, as [`super::Queue`] counts them.
-    pub bytes: u64,
 }

@@ -19,3 +19,6 @@ pub use call::Call;
 pub use circuit::Circuit;
 pub use disk::DiskQueue;
 pub use queue::{PutAway, Queue, Refused};
+
+/// The log below, for tests that put other disks under it.
+pub use steadyline_blocklog as blocklog;

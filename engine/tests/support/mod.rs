@@ -31,6 +31,8 @@ pub struct Stage {
     pub delay: Mutex<Duration>,
     /// Blocks that hold this word are refused for good.
     pub refuse: Mutex<Option<&'static str>>,
+    /// Every so manieth attempt is to be repeated.
+    pub flaky: Mutex<Option<usize>>,
     /// Attempts under way, and the most that ever were.
     pub under_way: Mutex<(usize, usize)>,
 }
@@ -220,6 +222,10 @@ impl Sender for TestSender {
             stage.enter();
             tokio::time::sleep(delay).await;
             stage.under_way.lock().unwrap().0 -= 1;
+        }
+        let attempts = stage.attempts.lock().unwrap().len();
+        if stage.flaky.lock().unwrap().is_some_and(|every| attempts % every == 0) {
+            return Outcome::Retry { reason: "http_503".into(), message: "busy".into(), after: None };
         }
         if stage.refuse.lock().unwrap().is_some_and(|word| text.contains(word)) {
             return Outcome::Reject { reason: "http_400".into(), message: "one of them is bad".into() };

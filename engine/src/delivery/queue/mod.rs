@@ -24,6 +24,7 @@ pub use push::Refused;
 pub(super) use push::{Layout, Write};
 pub(super) use state::Part;
 use state::{Generation, State};
+pub(super) use take::JOIN;
 
 /// Blocks that wait for their workers.
 #[derive(Debug)]
@@ -80,9 +81,9 @@ impl Queue {
                 generation.shards[pending.shard as usize].disk = pending.blocks;
             }
             state.disk_blocks += pending.blocks;
-            state.disk_bytes += pending.bytes;
-            state.items += pending.items;
         }
+        state.disk_bytes += restored.bytes;
+        state.items += restored.items;
         let number = generations.last().map_or(1, |last| last.number + 1);
         generations.push(Generation::new(number, shards));
         let most = generations.iter().map(|of| of.shards.len()).max().unwrap_or(1);

@@ -69,7 +69,7 @@ impl Queue {
     /// # Errors
     /// There is no room, or the queue is closed.
     pub fn try_push(&self, layout: &Layout<'_>, block: Block) -> Result<Option<Write>, Refused> {
-        let size = size(&block);
+        let (size, items) = (size(&block), block.items);
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.closed {
@@ -103,6 +103,7 @@ impl Queue {
         self.settle_held(state);
         let waiting = state.is_waiting();
         state.scale.observe(waiting);
+        state.scale.came(items);
         drop(guard);
         self.notify(number);
         Ok(None)
@@ -132,6 +133,7 @@ impl Queue {
         let mut guard = self.lock();
         let state = &mut *guard;
         let mut shards = Vec::with_capacity(writes.len());
+        state.scale.came(writes.iter().map(|write| write.block.items).sum());
         for write in writes {
             let number = write.block.shard % layout.shards;
             let Some(shard) = state.shard(write.generation, number) else { continue };

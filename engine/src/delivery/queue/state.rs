@@ -11,11 +11,11 @@ use steadyline_component::{Block, Term};
 use tokio::time::Instant;
 
 /// How long there must be a backlog before there are more shards.
-const BEHIND: Duration = Duration::from_secs(3);
+const BEHIND: Duration = Duration::from_secs(2);
 /// How long there must have been none before there are fewer.
 const IDLE: Duration = Duration::from_secs(60);
 /// The number of shards changes no faster than this.
-const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// Sequence numbers of blocks lie so far apart: what a block was cut into can be put away in its place.
 pub(super) const STRIDE: u64 = 256;
@@ -61,6 +61,8 @@ pub(super) struct Shard {
     pub(super) disk: u64,
     /// The highest sequence number on disk that was in `front`.
     pub(super) taken: u64,
+    /// Its worker has taken blocks out and makes one request of them.
+    pub(super) busy: bool,
 }
 
 /// A block in memory.
@@ -115,52 +117,61 @@ pub(super) struct Scale {
     behind_since: Option<Instant>,
     idle_since: Option<Instant>,
     changed: Instant,
+    /// Items that came, and that were settled, since there has been a backlog.
+    came: u64,
+    went: u64,
 }
 
 impl Scale {
     pub(super) fn new(bounds: RangeInclusive<u32>) -> Scale {
         let wanted = *bounds.start();
-        Scale { bounds, wanted, behind_since: None, idle_since: None, changed: Instant::now() }
+        let changed = Instant::now();
+        Scale { bounds, wanted, behind_since: None, idle_since: None, changed, came: 0, went: 0 }
     }
 
     pub(super) fn most(&self) -> u32 {
         *self.bounds.end()
     }
 
-    /// Other bounds, from now on.
-    pub(super) fn rebound(&mut self, bounds: RangeInclusive<u32>) {
-        self.wanted = self.wanted.clamp(*bounds.start(), *bounds.end());
-        self.bounds = bounds;
+    pub(super) fn came(&mut self, items: u64) {
+        self.came += items;
+    }
+
+    pub(super) fn went(&mut self, items: u64) {
+        self.went += items;
     }
 
     /// Learns whether anything waits behind what is under way.
     pub(super) fn observe(&mut self, waiting: bool) {
-        let now = Instant::now();
-        if waiting {
-            self.idle_since = None;
-            self.behind_since.get_or_insert(now);
-        } else {
-            self.behind_since = None;
-            self.idle_since.get_or_insert(now);
+        if waiting && self.behind_since.is_some() || !waiting && self.idle_since.is_some() {
+            return;
         }
+        let since = Some(Instant::now());
+        (self.behind_since, self.idle_since) = if waiting { (since, None) } else { (None, since) };
+        (self.came, self.went) = (0, 0);
     }
 
-    /// Twice as many while there is a backlog that a working backend does not keep down, half as many after a minute
-    /// without one.
+    /// As many more as what comes is more than what goes, while there is a backlog that a working backend does not keep
+    /// down; half as many after a minute without one.
     pub(super) fn adapt(&mut self, works: bool) {
         if self.changed.elapsed() < SETTLING {
             return;
         }
         let long = |since: Option<Instant>, span| since.is_some_and(|since| since.elapsed() >= span);
         let wanted = match self.wanted {
-            n if works && long(self.behind_since, BEHIND) => (n * 2).min(*self.bounds.end()),
+            n if works && long(self.behind_since, BEHIND) => {
+                let more = u64::from(n) * self.came / self.went.max(1) + 1;
+                u32::try_from(more).unwrap_or(u32::MAX).max(n + 1).min(*self.bounds.end())
+            }
             n if long(self.idle_since, IDLE) => (n / 2).max(*self.bounds.start()),
             n => n,
         };
         if wanted != self.wanted {
             self.wanted = wanted;
             self.changed = Instant::now();
-            self.idle_since = None;
+            self.idle_since = self.idle_since.map(|_| self.changed);
+            self.behind_since = self.behind_since.map(|_| self.changed);
+            (self.came, self.went) = (0, 0);
         }
     }
 }
@@ -257,8 +268,14 @@ impl Generation {
 }
 
 impl Shard {
+    /// Items of what is in memory.
+    pub(super) fn items(&self) -> u64 {
+        let parts = self.front.iter().flat_map(|front| &front.parts).map(|part| part.block.items);
+        parts.chain(self.memory.iter().map(|entry| entry.block.items)).sum()
+    }
+
     fn is_empty(&self) -> bool {
-        self.front.is_none() && self.memory.is_empty() && self.disk == 0
+        self.front.is_none() && self.memory.is_empty() && self.disk == 0 && !self.busy
     }
 }
 
@@ -267,18 +284,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn shards_double_behind_a_slow_backend_and_halve_when_there_is_nothing_to_do() {
+    async fn shards_follow_the_load_behind_a_slow_backend_and_halve_when_there_is_nothing_to_do() {
         let mut scale = Scale::new(1..=6);
         let mut wanted = Vec::new();
         for second in 0..240 {
             tokio::time::advance(Duration::from_secs(1)).await;
             scale.observe(second < 60);
+            // Each shard does 10 of the 35 that come.
+            scale.came(35);
+            scale.went(u64::from(scale.wanted) * 10);
             scale.adapt(true);
             if wanted.last() != Some(&scale.wanted) {
                 wanted.push(scale.wanted);
             }
         }
-        assert_eq!(wanted, [1, 2, 4, 6, 3, 1]);
+        assert_eq!(wanted, [1, 4, 5, 6, 3, 1]);
     }
 
     #[tokio::test(start_paused = true)]

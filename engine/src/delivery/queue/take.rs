@@ -10,7 +10,7 @@ use steadyline_component::{Block, JoinLimit, Sender, SettleError};
 use tokio::sync::Notify;
 
 use super::super::backing::Stored;
-use super::state::{Entry, Front, OnDisk, State};
+use super::state::{Entry, Front, OnDisk, Shard, State};
 use super::{Part, Queue, cost, size};
 
 /// As many blocks as one request is made of, at most.
@@ -56,6 +56,7 @@ impl Queue {
             return Next::Part(part.clone());
         }
         if !shard.memory.is_empty() {
+            shard.busy = true;
             return Next::Memory(batch(&mut shard.memory, join));
         }
         if shard.disk > 0 {
@@ -77,8 +78,9 @@ impl Queue {
         let after: u64 = parts.iter().map(|part| size(&part.block)).sum();
         state.memory_bytes = (state.memory_bytes + after).saturating_sub(bytes);
         state.items = (state.items + items_of(&parts)).saturating_sub(items);
-        if let Some(shard) = first_shard(state, number).filter(|_| !parts.is_empty()) {
-            shard.front = Some(Front { parts, seq, accepted, disk: None });
+        if let Some(shard) = first_shard(state, number) {
+            shard.busy = false;
+            shard.front = (!parts.is_empty()).then_some(Front { parts, seq, accepted, disk: None });
         }
         self.moved(guard);
     }
@@ -107,7 +109,6 @@ impl Queue {
             state.disk_blocks = state.disk_blocks.saturating_sub(count);
         }
         if let Some(shard) = first_shard(state, number) {
-            // The disk knows what it has: if it gives nothing there is nothing.
             shard.disk = if count == 0 { 0 } else { shard.disk.saturating_sub(count) };
             shard.taken = shard.taken.max(last);
             if left {
@@ -115,8 +116,26 @@ impl Queue {
                 shard.front = Some(Front { parts, seq: first, accepted, disk });
             }
         }
+        if count == 0 {
+            self.reconcile(state);
+        }
         self.moved(guard);
         (!left && count > 0).then_some(last)
+    }
+
+    /// The disk knows what it has: when it gives nothing, and nothing more is expected of it, what is still counted
+    /// was lost with damage that has been told.
+    fn reconcile(&self, state: &mut State) {
+        let shards = || state.generations.iter().flat_map(|of| &of.shards);
+        let writing = state.generations.iter().any(|of| of.writers > 0);
+        let on_disk = |front: &Front| front.disk.is_some();
+        if writing || shards().any(|shard| shard.disk > 0 || shard.front.as_ref().is_some_and(on_disk)) {
+            return;
+        }
+        let known = shards().map(Shard::items).sum();
+        let lost = state.items.saturating_sub(known);
+        self.account.tally.dropped("damaged", lost);
+        (state.items, state.disk_bytes, state.disk_blocks) = (known, 0, 0);
     }
 
     /// Sorts what was read; what is damaged, or was another's before this process began, is counted and left out.
@@ -204,6 +223,7 @@ impl Queue {
         let (in_memory, is_done) = (front.disk.is_none(), front.parts.is_empty());
         let done = if is_done { shard.front.take().and_then(|front| front.disk) } else { None };
         state.items = state.items.saturating_sub(part.block.items);
+        state.scale.went(part.block.items);
         if in_memory {
             state.memory_bytes = state.memory_bytes.saturating_sub(size(&part.block));
         }
@@ -277,7 +297,7 @@ impl Read {
     }
 }
 
-fn first_shard(state: &mut State, number: u32) -> Option<&mut super::state::Shard> {
+fn first_shard(state: &mut State, number: u32) -> Option<&mut Shard> {
     state.generations.front_mut()?.shards.get_mut(number as usize)
 }
 
