@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steadyline_component::{Block, JoinLimit};
 use steadyline_component::exporter::time_range_of;
+use steadyline_component::{Block, JoinLimit};
 use steadyline_http::{Compression, CompressionParams, Compressor, ConfigProblem};
 use steadyline_telemetry::Signal;
 

@@ -9,7 +9,9 @@ use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request, response};
 use http_body_util::{BodyExt, Full};
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent};
+use steadyline_component::{
+    Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent,
+};
 use steadyline_http::error::find;
 use steadyline_http::{TransportError, TransportErrorKind, is_refusal, peer_of};
 use steadyline_otlp::{Encoding, RequestFormat, answer, grpc};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Uri};
-use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent};
+use steadyline_component::{
+    Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent,
+};
 use steadyline_http::Client;
 use steadyline_otlp::answer::http_outcome;
 use steadyline_otlp::{Encoding, RequestFormat};

@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use steadyline_component::{Attempt, Authenticator, Block, CheckRow, Host, IamStatement, Instrument, JoinLimit, Meter, Outcome, Payload, Sender, StartError, Verdict, async_trait};
+use steadyline_component::{
+    Attempt, Authenticator, Block, CheckRow, Host, IamStatement, Instrument, JoinLimit, Meter, Outcome, Payload,
+    Sender, StartError, Verdict, async_trait,
+};
 use steadyline_http::{Answer, Client, TransportError, TransportErrorKind};
 use steadyline_prometheus::wire::rw2;
 
