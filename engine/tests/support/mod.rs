@@ -325,6 +325,38 @@ impl Processor for Halves {
     }
 }
 
+pub struct FolderFactory;
+
+/// A storage of folders, not locked.
+struct FolderStorage(std::path::PathBuf);
+
+impl Component for FolderFactory {
+    type Config = NameConfig;
+    type Made = Arc<dyn Extension>;
+    const SPEC: Spec = Spec { signals: &[], ..spec("folder") };
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
+        Some(Arc::new(FolderStorage(config.name.into())))
+    }
+}
+
+impl Extension for FolderStorage {
+    fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Storage for FolderStorage {
+    async fn open(&self, _: &Owner) -> Result<Arc<dyn Area>, StorageError> {
+        Err(StorageError { message: "it has folders only".into(), retryable: false })
+    }
+
+    async fn folder(&self, owner: &Owner) -> Result<Option<Folder>, StorageError> {
+        Ok(Some(Folder { path: self.0.join(owner.id.replace('/', "~")), sync: true }))
+    }
+}
+
 pub struct JoinFactory;
 
 /// A connector that passes everything on.
@@ -394,6 +426,7 @@ pub fn registry() -> Registry {
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WantsCumulative>(),
         Factory::exporter::<WitnessFactory>(),
+        Factory::extension::<FolderFactory>(),
         Factory::connector::<JoinFactory>(&[(Signal::Metrics, Signal::Metrics)]),
     ])
 }

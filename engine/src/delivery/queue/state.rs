@@ -34,7 +34,7 @@ pub(super) struct State {
     /// Items of encoded blocks that wait for room.
     pub(super) announced: u64,
     pub(super) next_seq: u64,
-    /// Since when a push has found no room, without any that did.
+    /// Since when a push has found no room, without any that left a quarter free.
     pub(super) full_since: Option<Instant>,
     pub(super) closed: bool,
     /// The term of what went to disk, and the sequence number of the first such block.
