@@ -64,7 +64,7 @@ pub(crate) struct CursorState {
     pub synced: Option<Place>,
     /// The log was closed in order.
     pub clean: bool,
-    /// Pairs that have no readable slot though they were written.
+    /// Pairs that have no readable slot though both were written.
     pub damaged: u32,
     pub header_is_whole: bool,
     /// Of the log's own slot.
@@ -92,8 +92,9 @@ impl CursorState {
                 (Some(a), Some(b)) if (b.counter.wrapping_sub(a.counter) as i32) < 0 => a,
                 (_, Some(slot)) | (Some(slot), None) => slot,
                 (None, None) => {
-                    let start = offset(pair, 0);
-                    state.damaged += u32::from(bytes[start..start + PAIR].iter().any(|&byte| byte != 0));
+                    // One alone may be the first of its pair, torn in a crash.
+                    let written = |turn| bytes[offset(pair, turn)..][..SLOT].iter().any(|&byte| byte != 0);
+                    state.damaged += u32::from(written(0) && written(1));
                     continue;
                 }
             };
@@ -176,6 +177,8 @@ impl<F: DiskFile> Cursor<F> {
             Some(mark) if mark.seq >= seq => Ok(()),
             Some(mark) => self.put(shard, Mark { seq, counter: mark.counter.wrapping_add(1), ..*mark }),
             None => {
+                // Whatever a torn write has left in the pair goes.
+                self.file.write_at(&[0; PAIR], offset(self.free, 0) as u64)?;
                 self.put(shard, Mark { seq, pair: self.free, counter: 0 })?;
                 self.free += 1;
                 Ok(())
@@ -217,10 +220,13 @@ impl<F: DiskFile> StateSlot<F> {
     }
 
     pub(crate) fn write(&mut self, clean: bool) -> io::Result<()> {
-        self.counter = self.counter.wrapping_add(1);
-        let at = offset(0, self.counter);
+        // A write that fails is repeated in its own slot, so that the other one stays whole.
+        let counter = self.counter.wrapping_add(1);
+        let at = offset(0, counter);
         let tag = if clean { CLEAN } else { 0 };
-        let slot = Slot { counter: self.counter, tag, value: pack(self.synced) };
-        self.file.write_at(&slot.encode(at, self.id), at as u64)
+        let slot = Slot { counter, tag, value: pack(self.synced) };
+        self.file.write_at(&slot.encode(at, self.id), at as u64)?;
+        self.counter = counter;
+        Ok(())
     }
 }

@@ -213,14 +213,6 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// After a failed sync nothing more goes to the segments that it covered.
-    pub(crate) fn notice_failure(&mut self) {
-        if self.suspect.is_none() && lock(&self.shared).broken {
-            self.seal();
-            self.suspect = Some(self.next_segment);
-        }
-    }
-
     /// Everything of a shard up to a number is done: delivered, or given up. Written to the cursor at once, durable with
     /// the next sync job, which also deletes segments that have nothing pending. Says what is no longer pending.
     ///

@@ -106,7 +106,8 @@ impl Quarantine {
         }
     }
 
-    fn held<D: Disk>(&self, disk: &D) -> (usize, u64) {
+    /// How many copies there are, and their bytes.
+    pub(crate) fn held<D: Disk>(&self, disk: &D) -> (usize, u64) {
         let names = disk.list(&self.folder).unwrap_or_default();
         let size = |name: &String| disk.open(&self.folder.join(name), false).and_then(|file| file.size()).unwrap_or(0);
         (names.len(), names.iter().map(size).sum())

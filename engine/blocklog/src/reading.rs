@@ -25,9 +25,28 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// It is damaged (and then no longer pending), not pending, or the file cannot be read now.
     pub fn read(&mut self, entry: &Entry) -> Result<Record, ReadError> {
+        match self.read_at_place(entry)? {
+            Ok(record) => Ok(record),
+            // After a failed sync the record may still stand where it was moved from.
+            Err((place, ..)) if self.moved_back(entry, place) => self.read(entry),
+            Err((place, header, why)) => Err(ReadError::Damaged(self.lose(entry, place, header, why))),
+        }
+    }
+
+    fn moved_back(&mut self, entry: &Entry, from: Place) -> bool {
+        self.notice_failure();
+        self.index.place(entry.shard, entry.seq).is_some_and(|place| place != from)
+    }
+
+    /// The record, or where it is damaged and how.
+    #[allow(clippy::type_complexity)]
+    fn read_at_place(
+        &mut self,
+        entry: &Entry,
+    ) -> Result<Result<Record, (Place, Option<RecordHeader>, &'static str)>, ReadError> {
         let place = self.index.place(entry.shard, entry.seq).ok_or(ReadError::Gone(entry.seq))?;
         let Some(header) = self.header_of(entry, place)? else {
-            return Err(self.damaged(entry, place, None, HEADER));
+            return Ok(Err((place, None, HEADER)));
         };
         let file = self.file(place.segment)?;
         let mut payload = vec![0; header.length as usize];
@@ -35,9 +54,9 @@ impl<D: Disk> Log<D> {
             .read_at(&mut payload, place.offset + RECORD_HEADER as u64)
             .map_err(|error| LogError::io("read", &self.folder.join(segment_name(place.segment)), error))?;
         if read < payload.len() || payload_sum(&payload) != header.sum {
-            return Err(self.damaged(entry, place, Some(header), PAYLOAD));
+            return Ok(Err((place, Some(header), PAYLOAD)));
         }
-        Ok(Record { meta: header.meta, payload: Bytes::from(payload) })
+        Ok(Ok(Record { meta: header.meta, payload: Bytes::from(payload) }))
     }
 
     /// Reads what is known about a pending record, without its payload.
@@ -48,7 +67,8 @@ impl<D: Disk> Log<D> {
         let place = self.index.place(entry.shard, entry.seq).ok_or(ReadError::Gone(entry.seq))?;
         match self.header_of(entry, place)? {
             Some(header) => Ok(header.meta),
-            None => Err(self.damaged(entry, place, None, HEADER)),
+            None if self.moved_back(entry, place) => self.peek(entry),
+            None => Err(ReadError::Damaged(self.lose(entry, place, None, HEADER))),
         }
     }
 
@@ -86,10 +106,6 @@ impl<D: Disk> Log<D> {
         Ok(RecordHeader::decode(&bytes[..read], place.segment, Some(self.id)))
     }
 
-    fn damaged(&mut self, entry: &Entry, place: Place, header: Option<RecordHeader>, why: &'static str) -> ReadError {
-        ReadError::Damaged(self.lose(entry, place, header, why))
-    }
-
     /// Takes a record out of the log, its bytes into quarantine.
     fn lose(&mut self, entry: &Entry, place: Place, header: Option<RecordHeader>, why: &'static str) -> Quarantined {
         self.index.remove(entry.shard, entry.seq);
@@ -116,7 +132,7 @@ impl<D: Disk> Log<D> {
     fn damaged_length(&mut self, place: Place) -> Option<u64> {
         let file = self.file(place.segment).ok()?;
         let end = self.segments.get(&place.segment)?.end;
-        let mut walk = Walk::new(&*file, place.segment, self.id, false).ok()?.between(place.offset, end);
+        let mut walk = Walk::new(&*file, place.segment, self.id, u64::MAX).ok()?.between(place.offset, end);
         match walk.step().ok()?? {
             Found::Damaged { length, .. } => Some(length),
             Found::Record { header, .. } => Some(header.extent()),

@@ -50,6 +50,7 @@ pub(crate) fn open<D: Disk>(disk: D, folder: &Path, options: Options) -> Result<
         damages: Vec::new(),
         recovery: Recovery { clean: survey.is_new() || state.clean, ..Recovery::default() },
         highest: state.highest(),
+        sync: options.sync,
         disk,
     };
     opening.tell_of_files(&survey, &state, before.is_some());
@@ -73,6 +74,7 @@ struct Opening<D> {
     disk: D,
     folder: PathBuf,
     id: u64,
+    sync: bool,
     quarantine: Quarantine,
     index: Index,
     segments: Segments,
@@ -99,8 +101,7 @@ impl<D: Disk> Opening<D> {
             self.admit(Place { segment: number, offset }, &header, done);
         });
         let checked = report.map_err(|error| LogError::io("read", &path, error))?;
-        self.repair(&file, number, checked);
-        Ok(())
+        self.repair(&file, number, checked).map_err(|error| LogError::io("sync", &path, error))
     }
 
     /// Takes a record into the index, unless it is done with.
@@ -120,13 +121,12 @@ impl<D: Disk> Opening<D> {
     }
 
     /// Puts damaged bytes into quarantine and makes the segment whole. What the disk refuses is found again next time.
-    fn repair(&mut self, file: &D::File, number: u32, checked: Checked) {
+    fn repair(&mut self, file: &D::File, number: u32, checked: Checked) -> std::io::Result<()> {
         let name = segment_name(number);
-        let mut touched = checked.end < checked.size;
+        // From now on all of it counts as synced.
+        let mut touched = checked.end < checked.size || checked.promised.is_none_or(|promised| promised < checked.end);
         for damage in checked.damages {
-            if damage.inside {
-                touched = true;
-            }
+            touched |= damage.inside;
             if damage.promised {
                 let copy = self.quarantine.keep(&self.disk, file, &name, &damage.range);
                 self.damages.push((number, damage.clone(), copy));
@@ -137,24 +137,29 @@ impl<D: Disk> Opening<D> {
                 write_hole(file, number, self.id, &damage.range);
             }
         }
-        let holds = self.segments.get(&number).is_some_and(|segment| segment.live.records > 0);
-        if !checked.header_is_whole && (checked.promised || holds) {
-            let range = 0..FILE_HEADER as u64;
-            let copy = self.quarantine.keep(&self.disk, file, &name, &range);
-            let why = "the file's header is damaged".into();
-            let told = Quarantined { file: name, range, why, records: Some(0), items: Some(0), copy };
-            tell(&mut self.recovery.quarantined, told);
+        if !checked.header_is_whole {
+            if checked.promised.is_none_or(|promised| promised > 0) {
+                let range = 0..FILE_HEADER as u64;
+                let copy = self.quarantine.keep(&self.disk, file, &name, &range);
+                let why = "the file's header is damaged".into();
+                // If nobody knows what it had, and it has nothing, it may have had anything.
+                let none = (checked.promised.is_some() || checked.end > FILE_HEADER as u64).then_some(0);
+                let told = Quarantined { file: name, range, why, records: none, items: none, copy };
+                tell(&mut self.recovery.quarantined, told);
+            }
             touched |= file.write_at(&FileHeader::new(number, self.id).encode(FileKind::Segment), 0).is_ok();
         }
         let mut size = checked.size;
         if checked.end < size && file.set_len(checked.end).is_ok() {
             size = checked.end;
         }
-        if touched {
-            let _ = file.sync_data();
-        }
         let segment = self.segments.entry(number).or_default();
         (segment.end, segment.size) = (checked.end, size);
+        if let Some(promised) = checked.promised {
+            // A sync may have failed before: these bytes are right in memory, and the kernel holds them for written.
+            write_back(file, promised..checked.end)?;
+        }
+        if touched && self.sync { file.sync_data() } else { Ok(()) }
     }
 
     /// A segment that is not of this log, or under a wrong name, goes into quarantine whole.
@@ -238,7 +243,7 @@ impl<D: Disk> Opening<D> {
             .map(|(&number, segment)| (number, segment.size))
             .collect();
         self.segments.retain(|_, segment| segment.live.records > 0);
-        let synced = Place { segment: next_segment, offset: FILE_HEADER as u64 };
+        let synced = Place { segment: next_segment, offset: 0 };
         let (file, state) = self.cursor_file(&options, state, has_cursor, synced)?;
         let content = manifest::encode(self.id, &listed(&self.segments));
         let unlisted = manifest::replace(&self.disk, &self.folder, MANIFEST, &content, options.sync).is_err();
@@ -248,7 +253,9 @@ impl<D: Disk> Opening<D> {
         }
         let path = self.folder.join(CURSOR);
         let mut slot = StateSlot::new(Arc::clone(&file), self.id, state.counter, synced);
-        slot.write(false).map_err(|error| LogError::io("write", &path, error))?;
+        let mut cursor = Cursor::new(Arc::clone(&file), self.id, &state);
+        let written = slot.write(false).and_then(|()| cursor.write_again());
+        written.map_err(|error| LogError::io("write", &path, error))?;
         if options.sync {
             file.sync_data().map_err(|error| LogError::io("sync", &path, error))?;
             self.disk.sync_folder(&self.folder).map_err(|error| LogError::io("sync", &self.folder, error))?;
@@ -269,7 +276,7 @@ impl<D: Disk> Opening<D> {
             self.recovery.maybe_sent = self.index.fronts().collect();
         }
         let log = Log {
-            cursor: Cursor::new(file, self.id, &state),
+            cursor,
             disk: self.disk,
             folder: self.folder,
             options,
@@ -311,4 +318,20 @@ impl<D: Disk> Opening<D> {
         let file = self.disk.open(&path, true).map_err(|error| LogError::io("open", &path, error))?;
         Ok((Arc::new(file), state))
     }
+}
+
+/// Writes a range of a file over itself.
+fn write_back<F: DiskFile>(file: &F, range: std::ops::Range<u64>) -> std::io::Result<()> {
+    let mut window = vec![0; 64 << 10];
+    let mut at = range.start;
+    while at < range.end {
+        let want = window.len().min((range.end - at) as usize);
+        let read = file.read_at(&mut window[..want], at)?;
+        if read == 0 {
+            break;
+        }
+        file.write_at(&window[..read], at)?;
+        at += read as u64;
+    }
+    Ok(())
 }

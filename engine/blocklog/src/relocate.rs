@@ -1,16 +1,17 @@
-//! Moving records to the end of the log: out of segments that are mostly done with, so that one stuck shard does not
-//! keep them all, and out of segments that a failed sync has made doubtful. And the sync jobs, before which that happens.
+//! Sync jobs, and what happens before one is made: records move to the end of the log out of segments that are mostly
+//! done with, so that one stuck shard does not keep them all.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::LogError;
-use crate::format::{FILE_HEADER, RECORD_HEADER, RecordHeader};
+use crate::format::{RECORD_HEADER, RecordHeader};
 use crate::index::Place;
 use crate::log::Log;
 use crate::manifest;
 use crate::segments::{listed, segment_name};
-use crate::sync::{SyncJob, lock};
+use crate::sync::{SyncJob, Work, lock};
 use crate::walk::{Found, Walk};
 
 /// Bytes that are moved in one write.
@@ -20,31 +21,34 @@ impl<D: Disk> Log<D> {
     /// What makes durable everything that was appended and acknowledged so far. Cheap, unless there are records to move.
     pub fn sync_job(&mut self) -> SyncJob<D> {
         self.notice_failure();
-        let hopeless = self.mend().err();
-        if hopeless.is_none() {
-            self.tidy();
+        match self.mend() {
+            Ok(()) => SyncJob(Ok(self.work())),
+            Err(error) => SyncJob(Err(error)),
         }
+    }
+
+    fn work(&mut self) -> Work<D> {
+        self.tidy();
         let dead = self.take_dead();
         let mut shared = lock(&self.shared);
         self.unlisted |= std::mem::take(&mut shared.manifest_stale);
         let manifest = std::mem::take(&mut self.unlisted).then(|| manifest::encode(self.id, &listed(&self.segments)));
         let target = match &self.active {
             Some(active) => Place { segment: active.number, offset: self.segments[&active.number].end },
-            None => Place { segment: self.next_segment, offset: FILE_HEADER as u64 },
+            None => Place { segment: self.next_segment, offset: 0 },
         };
-        SyncJob {
+        Work {
             disk: self.disk.clone(),
             folder: self.folder.clone(),
-            shared: std::sync::Arc::clone(&self.shared),
+            shared: Arc::clone(&self.shared),
             failures: shared.failures,
             sync: self.options.sync,
             segments: std::mem::take(&mut self.dirty),
             created: std::mem::take(&mut self.created),
             manifest,
-            cursor: std::mem::take(&mut self.cursor.dirty).then(|| std::sync::Arc::clone(&self.cursor.file)),
+            cursor: std::mem::take(&mut self.cursor.dirty).then(|| Arc::clone(&self.cursor.file)),
             target,
             dead,
-            hopeless,
         }
     }
 
@@ -82,24 +86,6 @@ impl<D: Disk> Log<D> {
         dead
     }
 
-    /// After a failed sync: writes again what it was to make durable. Its pages count as clean now, so that syncing
-    /// the same file again would prove nothing.
-    fn mend(&mut self) -> Result<(), LogError> {
-        let Some(until) = self.suspect else { return Ok(()) };
-        let synced = lock(&self.shared).slot.synced;
-        let doubtful: Vec<u32> = self.segments.range(synced.segment..until).map(|(&number, _)| number).collect();
-        for number in doubtful {
-            let start = if number == synced.segment { synced.offset } else { 0 };
-            self.relocate(number, start)?;
-        }
-        let path = self.folder.join(crate::cursor::CURSOR);
-        self.cursor.write_again().map_err(|error| LogError::io("write", &path, error))?;
-        (self.created, self.unlisted) = (true, true);
-        self.suspect = None;
-        lock(&self.shared).broken = false;
-        Ok(())
-    }
-
     /// Moves the last pending records out of segments that are mostly done with, while the log takes more room than
     /// twice what is pending and one segment. At most half a segment at a time; what cannot be moved stays.
     fn tidy(&mut self) {
@@ -127,12 +113,12 @@ impl<D: Disk> Log<D> {
     }
 
     /// Writes the pending records of a segment, from an offset on, to the end of the log.
-    fn relocate(&mut self, number: u32, start: u64) -> Result<(), LogError> {
+    pub(crate) fn relocate(&mut self, number: u32, start: u64) -> Result<(), LogError> {
         let Some(end) = self.segments.get(&number).map(|segment| segment.end) else { return Ok(()) };
         let path = self.folder.join(segment_name(number));
         let broken = |error| LogError::io("read", &path, error);
         let file = self.file(number)?;
-        let mut walk = Walk::new(&*file, number, self.id, true).map_err(broken)?.between(start, end);
+        let mut walk = Walk::new(&*file, number, self.id, 0).map_err(broken)?.between(start, end);
         let mut waiting = VecDeque::new();
         let mut bytes = 0;
         let mut behind = start;

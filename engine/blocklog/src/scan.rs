@@ -56,8 +56,11 @@ impl Survey {
             let name = segment_name(number);
             let file = disk.open(&folder.join(&name), false);
             let mut bytes = [0; FILE_HEADER];
-            let read = file.and_then(|file| file.read_at(&mut bytes, 0));
-            read.map_err(|error| LogError::io("read", &folder.join(&name), error))?;
+            match file.and_then(|file| file.read_at(&mut bytes, 0)) {
+                // Whoever only looks may see a segment go.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read.map_err(|error| LogError::io("read", &folder.join(&name), error))?,
+            };
             let header = known_version(folder, &name, FileHeader::decode(&bytes, FileKind::Segment))?;
             if let Some(header) = header {
                 *votes.entry(header.id).or_default() += 1;
@@ -113,7 +116,7 @@ fn id_of_records<D: Disk>(disk: &D, folder: &Path, numbers: &[u32]) -> Result<Op
     let mut window = vec![0; WINDOW + RECORD_HEADER];
     for &number in numbers {
         let path = folder.join(segment_name(number));
-        let file = disk.open(&path, false).map_err(|error| LogError::io("open", &path, error))?;
+        let Ok(file) = disk.open(&path, false) else { continue };
         let mut start = FILE_HEADER as u64;
         loop {
             let read = file.read_at(&mut window, start).map_err(|error| LogError::io("read", &path, error))?;
@@ -172,12 +175,12 @@ pub(crate) struct Checked {
     /// The size of its file.
     pub size: u64,
     pub header_is_whole: bool,
-    /// Whether anything of it was ever synced, or no one knows.
-    pub promised: bool,
+    /// Up to where it was synced; `None` if nobody knows.
+    pub promised: Option<u64>,
     pub damages: Vec<Damage>,
 }
 
-/// Walks through a segment; the last one is verified whole. Every record goes to `record`.
+/// Walks through a segment. The last one is verified whole, of others what was not synced. Every record goes to `record`.
 pub(crate) fn check<F: DiskFile>(
     file: &F,
     number: u32,
@@ -190,7 +193,8 @@ pub(crate) fn check<F: DiskFile>(
     file.read_at(&mut bytes, 0)?;
     let size = file.size()?;
     let promised = authority.promised(number);
-    let mut walk = Walk::new(file, number, id, is_last)?;
+    let verify = if is_last { 0 } else { promised.unwrap_or(u64::MAX) };
+    let mut walk = Walk::new(file, number, id, verify)?;
     let mut end = size.min(FILE_HEADER as u64);
     let mut damages: Vec<Damage> = Vec::new();
     let mut inside = 0;
@@ -221,7 +225,7 @@ pub(crate) fn check<F: DiskFile>(
         damages.push(Damage { range: told..promise, header: None, promised: true, inside: false });
     }
     let header_is_whole = FileHeader::decode(&bytes, FileKind::Segment).is_some();
-    Ok(Checked { end, size, header_is_whole, promised: promised.is_none_or(|promised| promised > 0), damages })
+    Ok(Checked { end, size, header_is_whole, promised, damages })
 }
 
 /// Whether there are only zeros.

@@ -37,7 +37,10 @@ pub(crate) fn lock<F>(shared: &Mutex<Shared<F>>) -> MutexGuard<'_, Shared<F>> {
 /// Makes durable what was appended and acknowledged before the job was made. Run it without holding the log; jobs run
 /// one at a time, in the order in which they were made.
 #[must_use = "nothing is durable until it has run"]
-pub struct SyncJob<D: Disk> {
+pub struct SyncJob<D: Disk>(pub(crate) Result<Work<D>, LogError>);
+
+/// What a job does.
+pub(crate) struct Work<D: Disk> {
     pub(crate) disk: D,
     pub(crate) folder: PathBuf,
     pub(crate) shared: SharedState<D>,
@@ -53,15 +56,12 @@ pub struct SyncJob<D: Disk> {
     pub(crate) target: Place,
     /// Segments to delete at the end, and their sizes.
     pub(crate) dead: Vec<(u32, u64)>,
-    /// Why the job cannot succeed.
-    pub(crate) hopeless: Option<LogError>,
 }
 
 impl<D: Disk> SyncJob<D> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let nothing = self.segments.is_empty() && self.manifest.is_none() && self.cursor.is_none();
-        nothing && self.dead.is_empty() && self.hopeless.is_none()
+        self.0.as_ref().is_ok_and(Work::is_empty)
     }
 
     /// Does it. When it succeeds, everything that was appended before the job was made survives a crash.
@@ -69,14 +69,28 @@ impl<D: Disk> SyncJob<D> {
     /// # Errors
     /// Nothing of what was appended since the last successful job is known to survive a crash. The log goes on: its
     /// next job writes all of that again to a new segment, so a later success covers it.
-    pub fn run(mut self) -> Result<(), LogError> {
+    pub fn run(self) -> Result<(), LogError> {
+        self.0?.run()
+    }
+}
+
+impl<D: Disk> Work<D> {
+    fn is_empty(&self) -> bool {
+        let nothing = self.segments.is_empty() && self.manifest.is_none() && self.cursor.is_none();
+        nothing && self.dead.is_empty()
+    }
+
+    fn run(mut self) -> Result<(), LogError> {
         if self.is_empty() {
             return Ok(());
         }
-        let result = self.hopeless.take().map_or_else(|| self.sync_all(), Err);
+        let (result, listed) = match self.sync_all() {
+            Ok(listed) => (Ok(()), listed),
+            Err(error) => (Err(error), false),
+        };
         let mut shared = lock(&self.shared);
-        let result =
-            result.and_then(|()| if shared.failures == self.failures { Ok(()) } else { Err(LogError::Superseded) });
+        let trusted = shared.failures == self.failures;
+        let result = result.and_then(|()| if trusted { Ok(()) } else { Err(LogError::Superseded) });
         if let Err(error) = result {
             shared.failures += 1;
             shared.broken = true;
@@ -90,39 +104,55 @@ impl<D: Disk> SyncJob<D> {
         }
         drop(shared);
         self.remove_dead();
+        if !listed {
+            self.list_after_all();
+        }
         Ok(())
     }
 
-    fn sync_all(&self) -> Result<(), LogError> {
+    /// Says whether the manifest is as it should be.
+    fn sync_all(&self) -> Result<bool, LogError> {
         if self.sync {
             for (number, file) in &self.segments {
                 let path = self.folder.join(segment_name(*number));
                 file.sync_data().map_err(|error| LogError::io("sync", &path, error))?;
             }
         }
-        if let Some(manifest) = &self.manifest {
-            self.replace_manifest(manifest);
-        }
-        if self.sync && (self.created || self.manifest.is_some()) {
-            self.disk.sync_folder(&self.folder).map_err(|error| LogError::io("sync", &self.folder, error))?;
+        let listed = self.replace_manifest();
+        if self.created || self.manifest.is_some() {
+            self.sync_folder()?;
         }
         if let (true, Some(cursor)) = (self.sync, &self.cursor) {
             let path = self.folder.join(crate::cursor::CURSOR);
             cursor.sync_data().map_err(|error| LogError::io("sync", &path, error))?;
         }
-        Ok(())
+        Ok(listed)
     }
 
-    /// Without the manifest less damage is noticed, and nothing is lost: a disk too full for it stops nothing. One
-    /// that lists segments which go now would tell of losses that are none, and goes first.
-    fn replace_manifest(&self, content: &[u8]) {
-        if manifest::replace(&self.disk, &self.folder, MANIFEST, content, self.sync).is_err() {
+    fn sync_folder(&self) -> Result<(), LogError> {
+        if !self.sync {
+            return Ok(());
+        }
+        self.disk.sync_folder(&self.folder).map_err(|error| LogError::io("sync", &self.folder, error))
+    }
+
+    fn replace_manifest(&self) -> bool {
+        let Some(manifest) = &self.manifest else { return true };
+        let written = manifest::replace(&self.disk, &self.folder, MANIFEST, manifest, self.sync);
+        if written.is_err() {
             let _ = self.disk.remove(&self.folder.join(format!("{MANIFEST}.new")));
-            if !self.dead.is_empty() {
-                let _ = self.disk.remove(&self.folder.join(MANIFEST));
-            }
+        }
+        written.is_ok()
+    }
+
+    /// A disk too full for the manifest has room now that segments are deleted. If it still has none, one that lists
+    /// what is gone would tell of losses that are none: without any, less damage is noticed and nothing is lost.
+    fn list_after_all(&self) {
+        if !self.replace_manifest() {
+            let _ = self.disk.remove(&self.folder.join(MANIFEST));
             lock(&self.shared).manifest_stale = true;
         }
+        let _ = self.sync_folder();
     }
 
     fn remove_dead(&mut self) {
@@ -137,6 +167,7 @@ impl<D: Disk> SyncJob<D> {
     }
 }
 
-fn precedes(a: Place, b: Place) -> bool {
+/// Whether a place comes before another.
+pub(crate) fn precedes(a: Place, b: Place) -> bool {
     (a.segment, a.offset) < (b.segment, b.offset)
 }

@@ -14,7 +14,7 @@ const WINDOW: usize = 64 << 10;
 /// What stands at a place of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A record; its payload is whole if the walk verifies.
+    /// A record; its payload is whole if the walk verifies here.
     Record { offset: u64, header: RecordHeader },
     /// Damaged bytes; with a header if only the payload is.
     Damaged { offset: u64, length: u64, header: Option<RecordHeader> },
@@ -29,12 +29,13 @@ pub(crate) struct Walk<'a, F> {
     limit: u64,
     /// Where it stands; at its end: behind the last record.
     pub at: u64,
-    /// Whether payloads are read.
-    verify: bool,
+    /// Payloads are verified from here on.
+    verify: u64,
 }
 
 impl<'a, F: DiskFile> Walk<'a, F> {
-    pub(crate) fn new(file: &'a F, segment: u32, id: u64, verify: bool) -> io::Result<Walk<'a, F>> {
+    /// A walk that verifies payloads from an offset on.
+    pub(crate) fn new(file: &'a F, segment: u32, id: u64, verify: u64) -> io::Result<Walk<'a, F>> {
         let limit = file.size()?.min(u64::from(u32::MAX));
         Ok(Walk { file, segment, id, limit, at: FILE_HEADER as u64, verify })
     }
@@ -49,6 +50,9 @@ impl<'a, F: DiskFile> Walk<'a, F> {
     /// The next find; `None` if no header follows.
     pub(crate) fn step(&mut self) -> io::Result<Option<Found>> {
         let offset = self.at;
+        if offset + RECORD_HEADER as u64 > self.limit {
+            return Ok(None);
+        }
         let mut bytes = [0; RECORD_HEADER];
         let read = self.file.read_at(&mut bytes, offset)?;
         let Some(header) = RecordHeader::decode(&bytes[..read], self.segment, Some(self.id)) else {
@@ -61,7 +65,7 @@ impl<'a, F: DiskFile> Walk<'a, F> {
             return Ok(Some(Found::Damaged { offset, length: self.limit - offset, header: Some(header) }));
         }
         self.at = offset + header.extent();
-        if self.verify && !header.hole && self.sum(offset, header.length)? != header.sum {
+        if offset >= self.verify && !header.hole && self.sum(offset, header.length)? != header.sum {
             return Ok(Some(Found::Damaged { offset, length: header.extent(), header: Some(header) }));
         }
         Ok(Some(Found::Record { offset, header }))

@@ -42,6 +42,7 @@ impl Component for DynamoDb {
             }
         });
         let endpoint = endpoint(&config, context);
+        let leadership = config.leader.as_ref().and_then(|id| context.leadership("leader", id));
         if context.diagnostics.has_errors() {
             return None;
         }
@@ -54,7 +55,7 @@ impl Component for DynamoDb {
         let identity = plan.identity().map(Arc::from).collect();
         let reporter = Reporter::new(context.id.as_str(), context.clock, context.meter);
         let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, endpoint, context.clock, reporter);
-        Some(Polling { poller: Box::new(poller), schedule, identity, leadership: None })
+        Some(Polling { poller: Box::new(poller), schedule, identity, leadership })
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use steadyline_aws::{AssumeRole, AwsConfig};
-use steadyline_component::config::{Duration, Secret};
+use steadyline_component::config::{ComponentId, Duration, Secret};
 
 use steadyline_mapping::config::{
     AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
@@ -41,6 +41,9 @@ pub struct Config {
     pub initial_delay: Duration,
     /// How long one poll may take; 0: as long as `collection_interval`.
     pub timeout: Duration,
+    /// The id of an extension that decides which of several equal processes polls, such as `leader/onboarding`. Left out:
+    /// this one polls.
+    pub leader: Option<ComponentId>,
     /// How long one attempt at a page may take.
     pub attempt_timeout: Duration,
     /// How long one page may take, with its retries.
@@ -112,6 +115,7 @@ impl Default for Config {
             collection_interval: Duration::from_secs(60),
             initial_delay: Duration::from_secs(1),
             timeout: Duration::ZERO,
+            leader: None,
             attempt_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(20),
             max_attempts: 3,
