@@ -15,9 +15,10 @@ pub trait Backing: Send + Sync + Debug {
     /// None of them was kept; says why.
     async fn append(&self, records: Vec<Record>, sync: bool) -> Result<(), String>;
 
-    /// The next records of a shard whose sequence number is above `after`, in order: at least one if there is any,
+    /// The next records of a shard of a generation whose sequence number is above `after`, in order: at least one if
+    /// there is any,
     /// and more while they fit the limit together.
-    async fn read(&self, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored>;
+    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored>;
 
     /// Everything of a shard up to this sequence number is settled.
     async fn acknowledge(&self, shard: u32, seq: u64);

@@ -1,7 +1,7 @@
 //! The segmented log as the backing of a queue: what several calls append at the same time is synced together, and no
 //! disk is waited for on an async thread.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,12 @@ use super::queue::{JOIN, cost};
 /// Acknowledgements, and what nobody waits for, are synced this often.
 const SYNC: Duration = Duration::from_secs(1);
 
+/// A record that cannot be read is tried so often, then it is given up.
+const READS: u32 = 10;
+
+/// A pending record, read or not.
+type Found = (Entry, Result<Record, ReadError>);
+
 /// No queue has more shards.
 const MOST_SHARDS: u32 = 200;
 
@@ -28,8 +34,11 @@ pub struct DiskQueue<D: Disk> {
     synced: tokio::sync::Mutex<u64>,
     /// Something was acknowledged or appended that no sync has covered.
     dirty: AtomicBool,
-    maybe_sent: Mutex<HashSet<(u32, u64)>>,
+    /// Shards of which a process before may have sent the first request, and up to where that went once it is known:
+    /// by the same rule as then, which records would be one request.
+    maybe_sent: Mutex<HashMap<u32, Option<u64>>>,
     bytes: AtomicU64,
+    complaints: AtomicU64,
     /// Everything happens where it is called, as simulated disks want it.
     inline: bool,
 }
@@ -53,7 +62,7 @@ impl<D: Disk> DiskQueue<D> {
     /// Around a log that is open. `inline`: nothing leaves the thread that calls.
     pub fn new(log: Log<D>, recovery: &Recovery, name: String, inline: bool) -> (Arc<DiskQueue<D>>, Restored) {
         let restored = restored(&name, &log, recovery);
-        let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, entry.seq)).collect();
+        let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, None)).collect();
         let queue = Arc::new(DiskQueue {
             name,
             bytes: AtomicU64::new(log.stats().disk_bytes),
@@ -61,6 +70,7 @@ impl<D: Disk> DiskQueue<D> {
             appended: AtomicU64::new(0),
             synced: tokio::sync::Mutex::new(0),
             dirty: AtomicBool::new(false),
+            complaints: AtomicU64::new(1),
             maybe_sent: Mutex::new(maybe_sent),
             inline,
         });
@@ -129,22 +139,17 @@ impl<D: Disk> DiskQueue<D> {
         tracing::error!(component = %self.name, "the queue on disk is damaged: {loss}");
     }
 
-    fn stored(&self, entry: Entry, result: Result<Record, ReadError>) -> Option<Stored> {
-        match result {
-            Ok(record) => {
-                let mut maybe_sent = self.maybe_sent.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(Stored::Whole { replay: maybe_sent.remove(&(entry.shard, entry.seq)), record })
-            }
-            Err(ReadError::Damaged(loss)) => {
-                let (items, bytes) = (loss.items.unwrap_or(0), loss.range.end - loss.range.start);
-                Some(Stored::Damaged { seq: entry.seq, items, bytes, message: loss.to_string() })
-            }
-            Err(ReadError::Gone(_)) => None,
-            Err(ReadError::Io(error)) => {
-                let message = format!("it could not be read: {error}");
-                Some(Stored::Damaged { seq: entry.seq, items: 0, bytes: 0, message })
-            }
+    /// Whether what comes next of a shard may have been sent. If so it goes record by record, so that a refusal says
+    /// nothing of others.
+    fn is_replay(&self, shard: u32, read: &[Found]) -> bool {
+        let mut maybe_sent = self.maybe_sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(through), Some((first, _))) = (maybe_sent.get_mut(&shard), read.first()) else { return false };
+        let last = read.last().map_or(first.seq, |(last, _)| last.seq);
+        let replay = first.seq <= *through.get_or_insert(last);
+        if !replay {
+            maybe_sent.remove(&shard);
         }
+        replay
     }
 }
 
@@ -161,45 +166,38 @@ impl<D: Disk> Backing for DiskQueue<D> {
             return Err(error.to_string());
         }
         self.appended.fetch_add(1, Ordering::AcqRel);
-        if sync { self.sync().await } else { Ok(()) }
+        // From here on the records are in the log: a sync that fails is repeated, and the next one covers them.
+        while sync && let Err(error) = self.sync().await {
+            if lock(&self.log).is_none() {
+                return Err(error);
+            }
+            if self.complaints.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+                tracing::error!(component = %self.name, "the queue on disk cannot be synced, what comes in has to wait: {error}");
+            }
+            tokio::time::sleep(SYNC).await;
+        }
+        Ok(())
     }
 
-    async fn read(&self, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
-        let read = move |log: &mut Log<D>| {
-            // What is under way is at the front, and not more than one request.
-            let entries = log.front(shard, 2 * JOIN).into_iter().filter(|entry| entry.seq > after).take(JOIN);
-            let mut read: Vec<(Entry, Result<Record, ReadError>)> = Vec::new();
-            let (mut bytes, mut items, mut first) = (0, 0, None);
-            for entry in entries {
-                if *first.get_or_insert(entry.generation) != entry.generation {
-                    break;
+    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
+        let mut read = Vec::new();
+        for attempt in 0.. {
+            let give_up = attempt == READS;
+            read = self
+                .with(move |log| read_some(log, (generation, shard), after, limit, give_up))
+                .await
+                .unwrap_or_default();
+            match read.first() {
+                Some((_, Err(ReadError::Io(error)))) if !give_up => {
+                    tracing::warn!(component = %self.name, "the queue on disk could not be read, and will be again: {error}");
+                    tokio::time::sleep(SYNC).await;
                 }
-                if let Some(meta) = log.peek(&entry).ok().filter(|_| !read.is_empty()) {
-                    bytes += meta.uncompressed;
-                    items += meta.items;
-                    if !limit.fits(bytes, items) {
-                        break;
-                    }
-                }
-                let result = log.read(&entry);
-                if let (true, Ok(record)) = (read.is_empty(), &result) {
-                    (bytes, items) = (record.meta.uncompressed, record.meta.items);
-                }
-                read.push((entry, result));
+                _ => break,
             }
-            read
-        };
-        let read = self.with(read).await.unwrap_or_default();
-        let mut stored: Vec<Stored> =
-            read.into_iter().filter_map(|(entry, result)| self.stored(entry, result)).collect();
-        // One that may have been sent goes alone, so that a refusal says nothing of others.
-        let alone = stored.iter().position(|one| matches!(one, Stored::Whole { replay: true, .. }));
-        match alone {
-            Some(0) => stored.truncate(1),
-            Some(at) => stored.truncate(at),
-            None => {}
         }
-        stored
+        let replay = self.is_replay(shard, &read);
+        let most = if replay { 1 } else { read.len() };
+        read.into_iter().take(most).filter_map(|(entry, result)| stored(entry, result, replay)).collect()
     }
 
     async fn acknowledge(&self, shard: u32, seq: u64) {
@@ -243,6 +241,48 @@ impl<D: Disk> std::fmt::Debug for DiskQueue<D> {
 
 fn lock<D: Disk>(log: &Mutex<Option<Log<D>>>) -> MutexGuard<'_, Option<Log<D>>> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next records of a shard, as many as are one request; only the first may be one that cannot be read now, and
+/// `give_up` makes that one lost.
+fn read_some<D: Disk>(
+    log: &mut Log<D>,
+    (generation, shard): (u32, u32),
+    after: u64,
+    limit: JoinLimit,
+    give_up: bool,
+) -> Vec<Found> {
+    let mut read: Vec<Found> = Vec::new();
+    let (mut bytes, mut items) = (0, 0);
+    let next = |entry: &Entry| entry.seq > after && entry.generation == generation;
+    // What is under way is at the front, and not more than one request.
+    for entry in log.front(shard, 2 * JOIN).into_iter().filter(next).take(JOIN) {
+        let meta = log.peek(&entry).unwrap_or_default();
+        (bytes, items) = (bytes + meta.uncompressed, items + meta.items);
+        if !read.is_empty() && !limit.fits(bytes, items) {
+            break;
+        }
+        let result = match log.read(&entry) {
+            Err(ReadError::Io(_)) if !read.is_empty() => break,
+            Err(ReadError::Io(error)) if give_up => {
+                log.discard(&entry).map_or(Err(ReadError::Io(error)), |loss| Err(ReadError::Damaged(loss)))
+            }
+            result => result,
+        };
+        read.push((entry, result));
+    }
+    read
+}
+
+fn stored(entry: Entry, result: Result<Record, ReadError>, replay: bool) -> Option<Stored> {
+    match result {
+        Ok(record) => Some(Stored::Whole { replay, record }),
+        Err(ReadError::Damaged(loss)) => {
+            let (items, bytes) = (loss.items.unwrap_or(0), loss.range.end - loss.range.start);
+            Some(Stored::Damaged { seq: entry.seq, items, bytes, message: loss.to_string() })
+        }
+        Err(ReadError::Gone(_) | ReadError::Io(_)) => None,
+    }
 }
 
 /// What a log holds, as the queue wants to know it.

@@ -46,6 +46,10 @@ impl Disk for SimDisk {
         fs::remove_file(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         if self.0 == Plant::FolderNotSynced { Ok(()) } else { fs::sync_dir(folder) }
     }

@@ -185,8 +185,8 @@ impl Backing for Eager {
         if sync { self.0.append(Vec::new(), true).await } else { Ok(()) }
     }
 
-    async fn read(&self, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
-        self.0.read(shard, after, limit).await
+    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
+        self.0.read(generation, shard, after, limit).await
     }
 
     async fn acknowledge(&self, shard: u32, seq: u64) {

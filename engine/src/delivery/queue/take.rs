@@ -20,7 +20,7 @@ pub(in crate::delivery) const JOIN: usize = 64;
 enum Next {
     Part(Part),
     Memory(Vec<Entry>),
-    Disk { after: u64 },
+    Disk { generation: u32, after: u64 },
     Nothing,
     End,
 }
@@ -35,7 +35,7 @@ impl Queue {
             match self.next(shard, sender.join_limit()) {
                 Next::Part(part) => return Some(part),
                 Next::Memory(entries) => self.take_memory(shard, entries, sender),
-                Next::Disk { after } => self.take_disk(shard, after, sender).await,
+                Next::Disk { generation, after } => self.take_disk((generation, shard), after, sender).await,
                 Next::Nothing => notified.await,
                 Next::End => return None,
             }
@@ -49,7 +49,10 @@ impl Queue {
     fn next(&self, number: u32, join: JoinLimit) -> Next {
         let mut state = self.lock();
         let done = state.closed && state.items + state.announced == 0 && state.blocks() == 0;
-        let Some(shard) = state.generations.front_mut().and_then(|of| of.shards.get_mut(number as usize)) else {
+        let several = state.generations.len() > 1;
+        let closed = state.closed;
+        let first = state.generations.front_mut().map(|of| (of.number, of.shards.get_mut(number as usize)));
+        let Some((generation, Some(shard))) = first else {
             return if done { Next::End } else { Next::Nothing };
         };
         if let Some(part) = shard.front.as_ref().and_then(|front| front.parts.front()) {
@@ -60,9 +63,9 @@ impl Queue {
             return Next::Memory(batch(&mut shard.memory, join));
         }
         if shard.disk > 0 {
-            return Next::Disk { after: shard.taken };
+            return Next::Disk { generation, after: shard.taken };
         }
-        if done || (state.closed && state.generations.len() == 1) { Next::End } else { Next::Nothing }
+        if done || (closed && !several) { Next::End } else { Next::Nothing }
     }
 
     /// Makes one request of what was taken out of memory. Nobody else takes from this shard, and in between there is
@@ -85,9 +88,9 @@ impl Queue {
         self.moved(guard);
     }
 
-    async fn take_disk(&self, number: u32, after: u64, sender: &dyn Sender) {
+    async fn take_disk(&self, (generation, number): (u32, u32), after: u64, sender: &dyn Sender) {
         let Some(backing) = self.backing.get() else { return };
-        let stored = backing.read(number, after, sender.join_limit()).await;
+        let stored = backing.read(generation, number, after, sender.join_limit()).await;
         let took = self.took(number, stored, sender);
         if let Some(last) = took {
             backing.acknowledge(number, last).await;
