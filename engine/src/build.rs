@@ -6,14 +6,14 @@ use std::sync::Arc;
 use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::factory::{Build, Extensions, Source};
 use steadyline_component::{
-    Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, OwnMetrics, Polling, Receiver, Sink,
+    Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, OwnMetrics, Owner, Polling, Receiver, Sink, Storage,
 };
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
 use steadyline_telemetry::Signal;
 
 use crate::books::Books;
 use crate::config::{PipelinePlan, Plan};
-use crate::delivery::Branch;
+use crate::delivery::{Branch, BranchContext};
 use crate::registry::Registry;
 use crate::run::{Joint, Pipeline, SinkNode, Stage};
 use crate::telemetry::{OwnData, Reading, Traces};
@@ -223,8 +223,14 @@ impl<'a> Builder<'a> {
                         };
                         let status = shared.board.component(&name);
                         let meter = component_meter(&shared.meter, "exporter", id);
+                        let storage = match self.pool.storage(id, pipeline.signal, &delivery, diagnostics) {
+                            Ok(storage) => storage,
+                            Err(Reported) => continue,
+                        };
                         let parts = (encoder, sender, delivery);
-                        let branch = Branch::new(name, parts, account, status, &meter, shared.traces.clone());
+                        let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
+                        let context = BranchContext { account, status, meter: &meter, clock, traces, storage };
+                        let branch = Branch::new(name, parts, context);
                         self.branches.insert(key, Arc::new(branch));
                     }
                     Some(Exporter::Direct(sink)) => {
@@ -308,6 +314,9 @@ pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {
     meter.with(kind, id.as_str())
 }
 
+/// The error is in the diagnostics.
+struct Reported;
+
 /// Makes components, and extensions when something refers to them.
 struct Pool<'a> {
     root: &'a Node,
@@ -355,6 +364,36 @@ impl Pool<'_> {
             diagnostics.push(Diagnostic::error("not-made", silent).at(path, node.place()));
         }
         made
+    }
+
+    /// The disk under an exporter's queue, if config wants one.
+    fn storage(
+        &mut self,
+        id: &ComponentId,
+        signal: Signal,
+        delivery: &DeliveryConfig,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<(Arc<dyn Storage>, Owner)>, Reported> {
+        let Some(wanted) = &delivery.queue.storage else { return Ok(None) };
+        let (path, relative) = (path_join("exporters", id.as_str()), "sending_queue.storage");
+        let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
+        let known = self.ids();
+        if !known.iter().any(|known| known == wanted.as_str()) {
+            let missing = Diagnostic::error("unknown-reference", format!("there is no extension `{wanted}`"))
+                .with_expected(format!("an id of `extensions`: {}", known.join(", ")))
+                .with_suggestion(wanted.as_str(), known.iter().map(String::as_str));
+            diagnostics.push(missing.at_node(node, &path, relative));
+            return Err(Reported);
+        }
+        // Its own errors are in the diagnostics.
+        let extension = self.resolve(wanted, diagnostics).ok_or(Reported)?;
+        let Some(storage) = extension.as_storage() else {
+            let wrong = format!("extension `{wanted}` does not store anything");
+            diagnostics.push(Diagnostic::error("invalid-value", wrong).at_node(node, &path, relative));
+            return Err(Reported);
+        };
+        let owner = Owner { kind: Kind::Exporter.name(), id: id.to_string(), place: signal.to_string() };
+        Ok(Some((storage, owner)))
     }
 
     fn delivery_is_sane(&self, id: &ComponentId, delivery: &DeliveryConfig, diagnostics: &mut Diagnostics) -> bool {

@@ -53,8 +53,8 @@ fn impatient() -> Failure {
 }
 
 fn said(report: StopReport, took: Duration) {
-    let StopReport { delivered, dropped, abandoned } = report;
-    tracing::info!(delivered, dropped, abandoned, took_ms = took.as_millis() as u64, "stopped");
+    let StopReport { delivered, kept, dropped, abandoned } = report;
+    tracing::info!(delivered, kept, dropped, abandoned, took_ms = took.as_millis() as u64, "stopped");
 }
 
 /// The machine's clock; `STEADYLINE_CLOCK=start=<unix seconds>,factor=<n>` gives another for tests and rehearsals:

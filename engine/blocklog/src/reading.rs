@@ -79,6 +79,17 @@ impl<D: Disk> Log<D> {
         Some(self.lose(entry, place, header, UNREADABLE))
     }
 
+    /// Takes a record out that makes room for others; says what is lost. `None` if it is not pending.
+    pub fn remove(&mut self, entry: &Entry) -> Option<Amount> {
+        let place = self.index.remove(entry.shard, entry.seq)?;
+        let header = self.header_at(place).ok().flatten();
+        if let (Some(header), Ok(file)) = (header, self.file(place.segment)) {
+            write_hole(&*file, place.segment, self.id, &(place.offset..place.offset + header.extent()));
+        }
+        let known = header.map(|header| (header.meta.items, u64::from(header.length)));
+        Some(self.settle_known(place, known))
+    }
+
     /// The header of a record; `None` if it is damaged, or of another.
     fn header_of(&mut self, entry: &Entry, place: Place) -> Result<Option<RecordHeader>, LogError> {
         let header = self.header_at(place)?;

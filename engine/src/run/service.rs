@@ -52,7 +52,9 @@ pub struct StopReport {
     pub delivered: u64,
     /// Items that were dropped anywhere during the whole run.
     pub dropped: u64,
-    /// Of these, items still in queues at the deadline.
+    /// Items that are on disk and go on after the next start.
+    pub kept: u64,
+    /// Of those dropped, items still in queues at the deadline.
     pub abandoned: u64,
 }
 
@@ -99,10 +101,11 @@ impl Graph {
 /// Makes the queues fit three quarters of the memory budget and says how much they may hold together.
 /// A size that config names is left as it is, and told of if it does not fit.
 fn fit_queues(branches: &[Arc<Branch>], total: u64) -> u64 {
-    let sum = |branches: &[Arc<Branch>]| branches.iter().map(|branch| branch.queue.capacity()).sum::<u64>();
+    let sum = |branches: &[Arc<Branch>]| branches.iter().map(|branch| branch.queue.memory_capacity()).sum::<u64>();
     let limit = total / 4 * 3;
     let standard = QueueConfig::default().queue_size.as_usize() as u64;
-    let flexible: Vec<&Arc<Branch>> = branches.iter().filter(|b| b.queue.capacity() == standard).collect();
+    let flexible: Vec<&Arc<Branch>> =
+        branches.iter().filter(|b| !b.queue.has_disk() && b.queue.capacity() == standard).collect();
     let fixed = sum(branches) - standard * flexible.len() as u64;
     if sum(branches) > limit && !flexible.is_empty() {
         let each = (limit.saturating_sub(fixed) / flexible.len() as u64).max(1 << 20);
@@ -142,6 +145,7 @@ impl Running {
             self.sinks.push(sink);
         }
         for branch in branches {
+            branch.open().await?;
             branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
             self.spawn_branch(branch);
         }
@@ -276,7 +280,9 @@ impl Running {
         self.timers.shutdown().await;
         self.workers.shutdown().await;
         self.branches.iter().for_each(|branch| branch.queue.close());
-        let abandoned = self.branches.iter().map(|branch| branch.abandon()).sum();
+        let away = futures_util::future::join_all(self.branches.iter().map(|branch| branch.put_away())).await;
+        let abandoned = away.iter().map(|away| away.lost).sum();
+        let kept = away.iter().map(|away| away.kept).sum();
         for sink in self.sinks.drain(..).rev() {
             within(GRACE, "an exporter", sink.shutdown()).await;
         }
@@ -285,7 +291,7 @@ impl Running {
         }
         // Last, so that it tells how everything ended.
         std::mem::take(&mut self.telemetry).stop().await;
-        self.report(abandoned)
+        self.report(abandoned, kept)
     }
 
     async fn drain(&mut self, patience: Duration) {
@@ -311,8 +317,8 @@ impl Running {
         }
     }
 
-    fn report(&self, abandoned: u64) -> StopReport {
-        let mut report = StopReport { abandoned, ..StopReport::default() };
+    fn report(&self, abandoned: u64, kept: u64) -> StopReport {
+        let mut report = StopReport { abandoned, kept, ..StopReport::default() };
         for account in self.shared.books.read() {
             let balance = account.tally.balance();
             if account.kind == Kind::Exporter {
