@@ -82,6 +82,13 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     };
     while missing() > 0 || held(&producer) > 0 {
         if sim.elapsed() > STORM + CALM {
+            let told = producer.lock().unwrap();
+            if let Some(shared) = &told.shared {
+                eprintln!("{:?}", shared.board.read());
+                for one in shared.meter.read() { eprintln!("{} {}", one.name, one.value()); }
+                eprintln!("{:?}", shared.books.read()[0].tally.balance());
+            }
+            drop(told);
             return Err(format!("{} accepted points never arrived, {} are held", missing(), held(&producer)));
         }
         for _ in 0..50 {
