@@ -45,7 +45,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     let disk = builder.fs();
     disk.sync_probability([0.0, 0.05, 0.5][dice.random_range(0..3)]);
     if dice.random_bool(0.3) {
-        disk.io_error_probability(0.02);
+        disk.io_error_probability(0.001);
     }
     if dice.random_bool(0.3) {
         disk.capacity(48 << 10);
@@ -62,6 +62,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
         match dice.random_range(0..1000) {
             0..4 if sim.is_host_running("pipeline") => {
                 crashes += 1;
+                if std::env::var("STEADYLINE_SEED").is_ok() { eprintln!("crash at {:?}, accepted {:?}", sim.elapsed(), producer.lock().unwrap().accepted.last()); }
                 sim.crash("pipeline");
             }
             4..14 if !sim.is_host_running("pipeline") => sim.bounce("pipeline"),
@@ -85,6 +86,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
             let told = producer.lock().unwrap();
             if let Some(shared) = &told.shared {
                 eprintln!("{:?}", shared.board.read());
+                if let Some(b) = &told.branch { eprintln!("{:#?} {:?}", b.circuit, format!("{:?}", b.queue).chars().take(3000).collect::<String>()); }
                 for one in shared.meter.read() { eprintln!("{} {}", one.name, one.value()); }
                 eprintln!("{:?}", shared.books.read()[0].tally.balance());
             }
