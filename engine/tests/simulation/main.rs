@@ -62,7 +62,6 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
         match dice.random_range(0..1000) {
             0..4 if sim.is_host_running("pipeline") => {
                 crashes += 1;
-                if std::env::var("STEADYLINE_SEED").is_ok() { eprintln!("crash at {:?}, accepted {:?}", sim.elapsed(), producer.lock().unwrap().accepted.last()); }
                 sim.crash("pipeline");
             }
             4..14 if !sim.is_host_running("pipeline") => sim.bounce("pipeline"),
@@ -83,14 +82,6 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     };
     while missing() > 0 || held(&producer) > 0 {
         if sim.elapsed() > STORM + CALM {
-            let told = producer.lock().unwrap();
-            if let Some(shared) = &told.shared {
-                eprintln!("{:?}", shared.board.read());
-                if let Some(b) = &told.branch { eprintln!("{:#?} {:?}", b.circuit, format!("{:?}", b.queue).chars().take(3000).collect::<String>()); }
-                for one in shared.meter.read() { eprintln!("{} {}", one.name, one.value()); }
-                eprintln!("{:?}", shared.books.read()[0].tally.balance());
-            }
-            drop(told);
             return Err(format!("{} accepted points never arrived, {} are held", missing(), held(&producer)));
         }
         for _ in 0..50 {

@@ -38,7 +38,6 @@ pub(crate) struct Producer {
     pub(crate) done: bool,
     /// The books of the life at hand.
     pub(crate) shared: Option<Shared>,
-    pub(crate) branch: Option<Arc<Branch>>,
 }
 
 /// One life of the process.
@@ -46,7 +45,6 @@ pub(crate) async fn live(seed: u64, plant: Plant, producer: Arc<Mutex<Producer>>
     let shared = Shared::new(Clock::scaled(1_700_000_000_000_000_000, 1.0));
     let branch = open(seed, plant, &shared).await;
     producer.lock().unwrap().shared = Some(shared);
-    producer.lock().unwrap().branch = Some(Arc::clone(&branch));
     let mut workers = JoinSet::new();
     branch.spawn_workers(&mut workers);
     let mut dice = StdRng::seed_from_u64(seed ^ producer.lock().unwrap().next);
@@ -102,13 +100,9 @@ async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
         let options = Options { segment_bytes: 4 << 10, id: seed, ..Options::default() };
         match Log::open(SimDisk(plant), Path::new("/data/queue"), options) {
             Ok(opened) => break opened,
-            Err(error) => {
-                if std::env::var("STEADYLINE_SEED").is_ok() { eprintln!("{error}"); }
-                tokio::time::sleep(Duration::from_millis(2000)).await
-            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     };
-    if std::env::var("STEADYLINE_SEED").is_ok() { eprintln!("{recovery:?}"); }
     let (disk, restored) = DiskQueue::new(log, &recovery, "sim".into(), true);
     let backing: Arc<dyn Backing> = if plant == Plant::CursorFirst { Arc::new(Eager(disk)) } else { disk };
     branch.queue.attach(backing, &restored);
