@@ -7,9 +7,13 @@ pub fn standard() -> Vec<Factory> {
     vec![
         // receivers
         steadyline_receiver_dynamodb::FACTORY,
+        steadyline_receiver_exec::FACTORY,
+        steadyline_receiver_hostmetrics::FACTORY,
+        steadyline_receiver_http_json::FACTORY,
         steadyline_receiver_internal::FACTORY,
         steadyline_receiver_otlp::FACTORY,
         steadyline_receiver_prometheus::FACTORY,
+        steadyline_receiver_sqlquery::FACTORY,
         // processors
         steadyline_processor_attributes::FACTORY,
         steadyline_processor_batch::FACTORY,

@@ -7,6 +7,7 @@ mod config;
 mod health;
 mod iam_policy;
 mod once;
+mod plugin;
 mod print_config;
 mod run;
 mod schema;
@@ -54,9 +55,15 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Begin a component of your own.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Write the reference pages from the config types.
     #[command(hide = true)]
     Reference {
+        /// Writes only the pages of the components of this type.
+        #[arg(long)]
+        only: Option<String>,
         /// The folder to write to.
         folder: std::path::PathBuf,
     },
@@ -114,7 +121,14 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "steadyline", &mut script);
             data(&String::from_utf8_lossy(&script))
         }
-        Command::Reference { folder } => Ok(crate::reference::write(registry, &folder)?),
+        Command::Plugin(command) => plugin::run(&command),
+        Command::Reference { folder, only: None } => Ok(crate::reference::write(registry, &folder)?),
+        Command::Reference { folder, only: Some(name) } => {
+            match crate::reference::write_only(registry, &name, &folder)? {
+                0 => Err(anyhow::anyhow!("this binary has no component of the type `{name}`").into()),
+                _ => Ok(()),
+            }
+        }
     }
 }
 
