@@ -9,6 +9,7 @@ mod iam_policy;
 mod once;
 mod plugin;
 mod print_config;
+mod queue;
 mod run;
 mod schema;
 mod validate;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Args),
     /// Ask a running process whether it is ready; for container health checks.
     Health(health::Args),
+    /// Look into the disk queues of exporters, copy out what they hold, or empty them.
+    Queue(queue::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -116,6 +119,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::IamPolicy(args) => iam_policy::run(&args, registry),
         Command::Check(args) => check::run(&args, registry),
         Command::Health(args) => health::run(&args),
+        Command::Queue(args) => queue::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "steadyline", &mut script);

@@ -15,6 +15,7 @@ mod health;
 mod otlp;
 mod plugin;
 mod prometheus_versions;
+mod queue;
 mod scraped_twice;
 mod scraping;
 mod shipped;
