@@ -23,6 +23,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
+        steadyline_processor_progress::FACTORY,
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
         // connectors
@@ -40,6 +41,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_extension_bearertokenauth::FACTORY,
         #[cfg(feature = "embedded-dynamodb")]
         steadyline_extension_embedded_dynamodb::FACTORY,
+        steadyline_extension_file_storage::FACTORY,
         steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,
         steadyline_extension_sigv4auth::FACTORY,
