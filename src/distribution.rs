@@ -6,6 +6,7 @@ use steadyline_component::Factory;
 pub fn standard() -> Vec<Factory> {
     vec![
         // receivers
+        steadyline_receiver_awssqs::FACTORY,
         steadyline_receiver_dynamodb::FACTORY,
         steadyline_receiver_exec::FACTORY,
         steadyline_receiver_hostmetrics::FACTORY,
@@ -30,6 +31,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_connector_count::FACTORY,
         steadyline_connector_forward::FACTORY,
         // exporters
+        steadyline_exporter_awssqs::FACTORY,
         steadyline_exporter_debug::FACTORY,
         steadyline_exporter_file::FACTORY,
         steadyline_exporter_otlp::FACTORY,
@@ -44,6 +46,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_extension_file_storage::FACTORY,
         steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,
+        steadyline_extension_leader::FACTORY,
         steadyline_extension_sigv4auth::FACTORY,
     ]
 }

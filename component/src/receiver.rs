@@ -21,6 +21,15 @@ pub trait Receiver: Send {
     /// Runs until `shutdown` fires, then stops taking in, finishes what it has in hand and returns.
     /// An error means that the source is gone for good; the process reports it and is not ready any more.
     async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError>;
+
+    /// Takes in one event of a function runtime (Lambda) instead of running, and answers in the runtime's words. Nothing
+    /// was started before. `None`: the event is not for this receiver.
+    ///
+    /// # Errors
+    /// It cannot take events as it is configured; the runtime will send the event again.
+    async fn invoke(&mut self, _event: &[u8], _outputs: &Outputs, _host: &Host) -> Result<Option<Vec<u8>>, StartError> {
+        Ok(None)
+    }
 }
 
 /// The outputs of one receiver: one for each signal of which a pipeline lists it, at least one.

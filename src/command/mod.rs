@@ -6,6 +6,7 @@ mod components;
 mod config;
 mod health;
 mod iam_policy;
+mod lambda;
 mod once;
 mod plugin;
 mod print_config;
@@ -35,6 +36,8 @@ pub struct Cli {
 enum Command {
     /// Run the pipelines until SIGTERM or SIGINT. `steadyline --config FILE` alone means this.
     Run(ConfigArgs),
+    /// Serve AWS Lambda: batches of an SQS queue, and schedules of EventBridge, each of which polls once.
+    Lambda(ConfigArgs),
     /// Check a config offline, with the code that `run` uses: all errors at once, each with its place.
     Validate(validate::Args),
     /// Poll once and print the exact samples that would be sent; on standard error, what was skipped or merged and why.
@@ -119,6 +122,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::IamPolicy(args) => iam_policy::run(&args, registry),
         Command::Check(args) => check::run(&args, registry),
         Command::Health(args) => health::run(&args),
+        Command::Lambda(args) => lambda::run(args, registry),
         Command::Queue(args) => queue::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -37,7 +37,7 @@ pub(crate) enum Fate {
 pub(crate) struct Desk {
     pub(crate) source: Arc<str>,
     pub(crate) queue: String,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) report: Arc<Report>,
     pub(crate) clock: Clock,
     pub(crate) manner: Manner,

@@ -63,7 +63,7 @@ pub(crate) fn create(config: Config, context: &mut CreateContext<'_>) -> Option<
     let reader = Reader::new(plan, config.envelope, config.event_time_unit, &config.instance);
     let id = context.id.to_string();
     let report = Arc::new(Report::new(&id, context.clock, context.meter));
-    let ledger = Ledger::new(&config, Arc::clone(reader.outputs()), context.clock.now());
+    let ledger = Arc::new(Ledger::new(&config, Arc::clone(reader.outputs()), context.clock.now()));
     let storage = storage.map(|storage| (storage, context.owner(Kind::Receiver)));
     Some(SqsReceiver {
         id,

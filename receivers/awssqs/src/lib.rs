@@ -7,6 +7,7 @@
 //! | `window`, `series`, `ledger` | what was counted, and how it is kept |
 //! | `emit`, `logs` | from events to batches |
 //! | `desk` | every message's way: read, counted, kept, sent, judged |
+//! | `invoke` | the same for the events that Lambda hands over |
 //! | `queue`, `flight`, `poll`, `receiver` | SQS: receiving, hiding, deleting, returning |
 //! | `testkit` | an SQS for tests |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -19,6 +20,7 @@ mod envelope;
 mod event;
 mod factory;
 mod flight;
+mod invoke;
 mod ledger;
 mod logs;
 pub mod message;

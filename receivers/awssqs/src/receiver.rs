@@ -34,7 +34,7 @@ pub(crate) struct SqsReceiver {
     pub(crate) storage: Option<(Arc<dyn Storage>, Owner)>,
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) report: Arc<Report>,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) clock: Clock,
     pub(crate) status: Option<ComponentStatus>,
 }
@@ -59,6 +59,19 @@ impl SqsReceiver {
     /// The desk for these outputs, and the reader that works there.
     pub(crate) fn desk(self, outputs: Outputs) -> (Desk, Reader, Config, Option<Arc<dyn Leadership>>) {
         let Self { id, config, reader, leadership, report, ledger, clock, .. } = self;
+        let desk = desk(&id, &config, &reader, (ledger, report, clock), outputs);
+        (desk, reader, config, leadership)
+    }
+}
+
+/// The desk for these outputs.
+pub(crate) fn desk(
+    id: &str,
+    config: &Config,
+    reader: &Reader,
+    (ledger, report, clock): (Arc<Ledger>, Arc<Report>, Clock),
+    outputs: Outputs,
+) -> Desk {
         if reader.has_logs() && outputs.of(Signal::Logs).is_none() {
             tracing::warn!(component = %id, "log records are configured, and no logs pipeline lists the receiver: they are not made");
         }
@@ -72,8 +85,8 @@ impl SqsReceiver {
             wants_metrics: outputs.of(Signal::Metrics).is_some(),
             wants_logs: outputs.of(Signal::Logs).is_some(),
         };
-        let desk = Desk {
-            source: Arc::from(id.as_str()),
+        Desk {
+            source: Arc::from(id),
             queue: config.queue().to_owned(),
             ledger,
             report,
@@ -83,13 +96,15 @@ impl SqsReceiver {
             spans: if outputs.of(Signal::Traces).is_some() { config.spans } else { Spans::None },
             outputs,
             ids: Ids::default(),
-        };
-        (desk, reader, config, leadership)
-    }
+        }
 }
 
 #[async_trait]
 impl Receiver for SqsReceiver {
+    async fn invoke(&mut self, event: &[u8], outputs: &Outputs, host: &Host) -> Result<Option<Vec<u8>>, StartError> {
+        crate::invoke::invoke(self, event, outputs, host).await
+    }
+
     async fn start(&mut self, host: &Host) -> Result<(), StartError> {
         self.clock = host.clock.clone();
         self.status = Some(host.board.component(&format!("receiver:{}", self.id)));
