@@ -12,6 +12,7 @@ mod commands;
 mod docs;
 mod exec;
 mod health;
+mod leader;
 mod otlp;
 mod plugin;
 mod progress;
