@@ -47,7 +47,6 @@ pub fn standard() -> Vec<Factory> {
         steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,
         steadyline_extension_leader::FACTORY,
-        steadyline_extension_leader::FACTORY,
         steadyline_extension_sigv4auth::FACTORY,
     ]
 }
