@@ -155,7 +155,12 @@ impl Backend {
 }
 
 fn read(request: &Request<Bytes>) -> Vec<Arrived> {
-    let raw = snap::raw::Decoder::new().decompress_vec(request.body()).expect("snappy's block format");
+    read_body(request.body())
+}
+
+/// The samples of a request's body.
+pub fn read_body(body: &[u8]) -> Vec<Arrived> {
+    let raw = snap::raw::Decoder::new().decompress_vec(body).expect("snappy's block format");
     let write = WriteRequest::decode(raw.as_slice()).expect("a write request of version 1.0");
     let mut samples = Vec::new();
     for series in write.timeseries {

@@ -3,14 +3,18 @@
 
 pub mod backend;
 pub mod books;
+pub mod dice;
 pub mod dynamodb;
 pub mod exposition;
 pub mod faults;
+pub mod grpc;
 pub mod http;
+pub mod judge;
 pub mod onboarding;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod rising;
 pub mod server;
 pub mod steadyline;
 pub mod tools;

@@ -18,6 +18,8 @@ pub struct Process {
     stderr: Lines,
     /// The threads that read; joined after the exit, so that no line is missed.
     readers: Vec<std::thread::JoinHandle<()>>,
+    /// What must be there as long as it runs.
+    kept: Vec<tempfile::TempDir>,
 }
 
 /// What it wrote, by line.
@@ -50,7 +52,12 @@ impl Process {
             stdout.collect(child.stdout.take().expect("it is piped")),
             stderr.collect(child.stderr.take().expect("it is piped")),
         ];
-        Process { name: name.into(), child, stdout, stderr, readers }
+        Process { name: name.into(), child, stdout, stderr, readers, kept: Vec::new() }
+    }
+
+    /// Keeps a folder as long as it runs.
+    pub fn keep(&mut self, folder: tempfile::TempDir) {
+        self.kept.push(folder);
     }
 
     /// What it wrote to standard output so far.
@@ -75,10 +82,14 @@ impl Process {
         .await
     }
 
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a valid pid")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a valid pid");
-        kill_process(pid, signal).expect("the child is there");
+        kill_process(self.pid(), signal).expect("the child is there");
     }
 
     /// Waits until it ends by itself.

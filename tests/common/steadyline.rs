@@ -18,6 +18,7 @@ pub struct Launch {
     folder: TempDir,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    under: Vec<String>,
 }
 
 impl Launch {
@@ -37,7 +38,7 @@ impl Launch {
     /// Without any config.
     pub fn bare() -> Launch {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Launch { folder, args: Vec::new(), env: Vec::new() }
+        Launch { folder, args: Vec::new(), env: Vec::new(), under: Vec::new() }
     }
 
     /// One more argument.
@@ -60,6 +61,13 @@ impl Launch {
         self
     }
 
+    /// Started by another program, which gets the binary and its arguments behind its own and becomes it.
+    #[must_use]
+    pub fn under(mut self, program: &[&str]) -> Launch {
+        self.under = program.iter().map(|word| (*word).into()).collect();
+        self
+    }
+
     /// Fixed AWS credentials, as for an emulator.
     #[must_use]
     pub fn with_keys(self) -> Launch {
@@ -76,7 +84,10 @@ impl Launch {
     }
 
     fn command(&self, subcommand: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_steadyline"));
+        let binary = env!("CARGO_BIN_EXE_steadyline").to_string();
+        let mut words = self.under.iter().chain([&binary]);
+        let mut command = Command::new(words.next().expect("there is the binary"));
+        command.args(words);
         // Nothing of the machine's own AWS config, proxies or clock.
         command.env_clear().current_dir(tools::root()).args(subcommand).args(&self.args);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -107,6 +118,13 @@ impl Launch {
         let mut running = self.spawn();
         running.process.wait_line("that it is ready", |line| line.contains("everything is ready").then_some(())).await;
         running
+    }
+
+    /// Starts a command that runs on; its process and nothing else.
+    pub fn start(self, subcommand: &str) -> Process {
+        let mut process = Process::start(subcommand, &mut self.command(&[subcommand]));
+        process.keep(self.folder);
+        process
     }
 
     /// Runs a command to its end: exit code, standard output, standard error.
