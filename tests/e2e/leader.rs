@@ -123,7 +123,7 @@ async fn killed(off_a: f64, off_b: f64) {
     b.wait_log("another process leads").await;
     // Long enough for b to see a renew.
     pair.more("a", "acct-a", 3.0, 3).await;
-    pair.table.api.put([account("acct-a", "submitted", 5)]).await;
+    pair.table.api.put([account("acct-a", "registered", 5)]).await;
     pair.more("a", "acct-a", 5.0, 2).await;
     assert!(pair.from("b").is_empty(), "one that stands by sends nothing");
     assert!(!leads(&mut b).await);
@@ -132,7 +132,7 @@ async fn killed(off_a: f64, off_b: f64) {
     a.process.exit().await;
     until_true("that b leads", async || leads(&mut b).await).await;
     pair.more("b", "acct-a", 5.0, 3).await;
-    pair.table.api.put([account("acct-a", "submitted", 6)]).await;
+    pair.table.api.put([account("acct-a", "registered", 6)]).await;
     pair.more("b", "acct-a", 6.0, 2).await;
     pair.one_steady_line(TAKEOVER);
     pair.follow_each_other("a", "b");
@@ -165,7 +165,7 @@ async fn paused(off_a: f64, off_b: f64) {
 
     a.process.signal(Signal::STOP);
     until_true("that b leads", async || leads(&mut b).await).await;
-    pair.table.api.put([account("acct-a", "submitted", 5)]).await;
+    pair.table.api.put([account("acct-a", "registered", 5)]).await;
     pair.more("b", "acct-a", 5.0, 4).await;
     a.process.signal(Signal::CONT);
     a.wait_log("this process leads no longer").await;
