@@ -146,7 +146,10 @@ impl Branch {
         let Some((storage, owner)) = self.storage.as_ref().filter(|_| !self.queue.is_kept()) else { return Ok(()) };
         let failed = |error: String| StartError(format!("{}: its queue on disk: {error}", self.name));
         let folder = storage.folder(owner).await.map_err(|error| failed(error.to_string()))?;
-        let folder = folder.ok_or_else(|| failed("the storage extension has no folders; use `file_storage`".into()))?;
+        let mut folder =
+            folder.ok_or_else(|| failed("the storage extension has no folders; use `file_storage`".into()))?;
+        // Durable means synced, whatever the storage does for others.
+        folder.sync |= self.delivery.queue.durable;
         let (disk, restored) = DiskQueue::open(&folder, self.name.clone()).await.map_err(failed)?;
         self.queue.attach(disk, &restored);
         if self.queue.items() > 0 {
