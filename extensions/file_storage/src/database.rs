@@ -13,6 +13,8 @@ const APPLICATION: i64 = 0x7374_646c;
 /// The version of what is in it.
 const VERSION: i64 = 1;
 const PAGE: u64 = 4096;
+const PUT: &str =
+    "INSERT INTO state (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 /// How many damaged files are kept beside it.
 const MOST_DAMAGED: usize = 3;
 /// A log larger than this is cut when it has been written back.
@@ -68,7 +70,9 @@ impl Database {
         if max_size > 0 {
             c.pragma_update(None, "max_page_count", (max_size / PAGE) as i64).map_err(sorted)?;
         }
-        c.execute_batch("CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        // Rows lie in the order in which they first came, so that who writes them again in that order touches each page once;
+        // keys are mostly hashes, and by them every write would be somewhere else.
+        c.execute_batch("CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL)")
             .map_err(sorted)?;
         c.pragma_update(None, "application_id", APPLICATION).map_err(sorted)?;
         c.pragma_update(None, "user_version", VERSION).map_err(sorted)?;
@@ -109,7 +113,7 @@ impl Database {
     pub(crate) fn commit(&mut self, changes: &[Change]) -> Result<(), StorageError> {
         let made = self.connection.transaction().and_then(|transaction| {
             {
-                let mut put = transaction.prepare("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")?;
+                let mut put = transaction.prepare(PUT)?;
                 let mut delete = transaction.prepare("DELETE FROM state WHERE key = ?1")?;
                 for change in changes {
                     match change {
