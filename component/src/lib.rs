@@ -39,7 +39,7 @@ pub use batch::{Batch, Data, Header, Pass, PassEnd};
 pub use budget::{Budget, Permit};
 pub use check::{CheckRow, IamStatement, Verdict};
 pub use clock::{Clock, Now};
-pub use connector::Connector;
+pub use connector::{Connector, Outlook, Router};
 pub use delivery::{Receipt, SettleError, Settlement};
 pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, Outcome, Payload, Sender, Sink};
 pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};

@@ -97,6 +97,16 @@ impl LastValue {
         }
     }
 
+    /// A reload took a source away: its series end.
+    fn remove_source(&mut self, name: &str, work: &mut Work<'_>) {
+        self.flush(work);
+        let now = ticks(work.now.mono);
+        self.sources.remove(name, now);
+        self.sweep.restart(now);
+        self.sweep_step(work);
+        self.finish(work);
+    }
+
     fn end_pass(&mut self, source: u16, epoch: u64, end: PassEnd, work: &mut Work<'_>) {
         self.flush(work);
         let now = ticks(work.now.mono);
@@ -115,6 +125,10 @@ impl Processor for LastValue {
             Data::Opaque(_) => return work.emit(Batch { header, data }),
         };
         let tick = ticks(work.now.mono);
+        if header.pass.as_ref().is_some_and(|pass| pass.end == Some(PassEnd::Removed)) {
+            self.remove_source(&header.source, work);
+            return work.emit(Batch { header, data: Data::Metrics(metrics) });
+        }
         let (source, seen) = self.sources.arrive(&header, &self.config, tick);
         self.sweep.schedule(self.sources.shortest(), self.store.len(), tick);
         if !metrics.is_empty() {

@@ -24,8 +24,8 @@ pub(crate) struct Source {
     complete: VecDeque<u32>,
     /// Series confirmed in this or an earlier pass are another instance's now.
     stepped_down: Option<u32>,
-    /// A reload took the source away.
-    removed: bool,
+    /// A reload took the source away: series confirmed at this mark or an earlier one are gone.
+    removed: Option<u32>,
 }
 
 /// What a series deserves, by its source.
@@ -51,7 +51,7 @@ impl Source {
             epochs: VecDeque::new(),
             complete: VecDeque::new(),
             stepped_down: None,
-            removed: false,
+            removed: None,
         };
         source.update(header, config);
         source
@@ -98,11 +98,8 @@ impl Source {
                 self.complete.len() == missing_polls as usize
             }
             PassEnd::Partial => false,
-            PassEnd::Removed => {
-                // Its series are gone as of now; `standing` says so.
-                self.removed = true;
-                true
-            }
+            // See `Sources::remove`.
+            PassEnd::Removed => false,
             PassEnd::SteppedDown => {
                 self.stepped_down = Some(epoch);
                 self.complete.clear();
@@ -113,12 +110,12 @@ impl Source {
 
     /// What becomes of a series with this mark of its last confirmation.
     pub(crate) fn standing(&self, seen: u32, tick: Ticks, missing_polls: u32) -> Standing {
+        if self.removed.is_some_and(|mark| seen <= mark) {
+            return Standing::Gone;
+        }
         if self.header.pass.is_none() {
             let until = seen.saturating_add(self.hold);
             return if until > tick { Standing::Alive { until } } else { Standing::Gone };
-        }
-        if self.removed {
-            return Standing::Gone;
         }
         if self.stepped_down.is_some_and(|epoch| seen <= epoch) {
             return Standing::Ceded;
@@ -155,6 +152,14 @@ impl Sources {
             source.update(header, config);
         }
         (number as u16, source.confirm(header.pass.as_ref(), tick))
+    }
+
+    /// Nothing comes from the source of this name any more; if it comes back, it begins anew.
+    pub(crate) fn remove(&mut self, name: &str, tick: Ticks) {
+        for source in self.0.iter_mut().filter(|source| &*source.header.source == name) {
+            let last_pass = source.epochs.back().map(|(epoch, _)| *epoch);
+            source.removed = Some(last_pass.unwrap_or(tick));
+        }
     }
 
     /// A source by its number.
