@@ -5,13 +5,14 @@ use std::path::Path;
 /// Without a limit to be seen.
 const DEFAULT: u64 = 256 << 20;
 
-/// The budget in bytes.
-pub fn budget(configured: Option<u64>) -> u64 {
-    configured.unwrap_or_else(|| {
+/// The budget in bytes, at most `bound`.
+pub fn budget(configured: Option<u64>, bound: Option<u64>) -> u64 {
+    let budget = configured.unwrap_or_else(|| {
         let root = Path::new("/sys/fs/cgroup");
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         tightest(root, &own).map_or(DEFAULT, |limit| limit / 2)
-    })
+    });
+    bound.map_or(budget, |bound| budget.min(bound))
 }
 
 /// The tightest limit on the way from the process's own control group up to the root.
@@ -45,7 +46,7 @@ mod tests {
         assert_eq!(cgroup_limit(folder.path()), None);
         std::fs::write(folder.path().join("memory.max"), "67108864\n").unwrap();
         assert_eq!(cgroup_limit(folder.path()), Some(64 << 20));
-        assert_eq!(budget(Some(5)), 5);
+        assert_eq!((budget(Some(5), None), budget(Some(5), Some(4)), budget(Some(5), Some(6))), (5, 4, 5));
         std::fs::create_dir_all(folder.path().join("a.slice/b.service")).unwrap();
         std::fs::write(folder.path().join("a.slice/memory.max"), "1048576\n").unwrap();
         assert_eq!(tightest(folder.path(), "0::/a.slice/b.service\n"), Some(1 << 20));

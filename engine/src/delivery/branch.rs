@@ -9,7 +9,7 @@ use steadyline_component::exporter::{DeliveryConfig, OnFull};
 use steadyline_component::{
     Batch, Block, ComponentStatus, Encoded, Encoder, Instrument, Meter, SendError, Sender, Shutdown, Status,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,6 +19,9 @@ use crate::books::Account;
 use crate::gate::LogGate;
 use crate::run::supervise;
 use crate::telemetry::Traces;
+
+/// How long attempts must have failed for the backend to count as failing.
+const FAILING_AFTER: Duration = Duration::from_secs(10);
 
 /// How long a full branch holds the source while another branch has room.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,8 +35,8 @@ pub struct Branch {
     pub sender: Arc<dyn Sender>,
     /// The shared keys of its config.
     pub delivery: DeliveryConfig,
-    /// What waits.
-    pub queue: Queue,
+    /// What waits. A branch that takes the place of another one goes on with its queue.
+    pub queue: Arc<Queue>,
     /// Its books.
     pub account: Arc<Account>,
     /// Its place on the board.
@@ -47,25 +50,38 @@ pub struct Branch {
     pub(super) reject_gate: LogGate,
     full_gate: LogGate,
     pub(super) traces: Traces,
+    /// Read while an attempt is under way, so that workers can be stopped between two of them.
+    pub(super) attempting: RwLock<()>,
+    /// While it says so, nobody waits for room: a reload needs the way.
+    hurried: watch::Sender<bool>,
+    /// Since when attempts have failed, without one that did not.
+    failing_since: Mutex<Option<Instant>>,
 }
 
 /// Blocks on their way into the queue. If whoever pushes them is gone, what is left is counted and its waiters told.
 struct Unqueued<'a> {
     branch: &'a Branch,
     blocks: VecDeque<Block>,
+    /// Why they are lost if they are.
+    reason: &'static str,
 }
+
+/// What a reload tells who waits for room.
+const RELOADING: &str = "there is no room, and a reload does not wait for it";
 
 impl Drop for Unqueued<'_> {
     fn drop(&mut self) {
-        let error = SettleError::Retryable("the process stopped before there was room".into());
+        let words = if self.reason == "shutdown" { "the process stopped before there was room" } else { RELOADING };
+        let error = SettleError::Retryable(words.into());
         for block in &self.blocks {
-            self.branch.lose(block, "shutdown", &error);
+            self.branch.lose(block, self.reason, &error);
         }
     }
 }
 
 impl Branch {
-    /// A branch; its workers are not running yet.
+    /// A branch; its workers are not running yet. As the `heir` of another one it goes on with that one's queue, which
+    /// must be halted before the workers of this one begin.
     pub fn new(
         name: String,
         (encoder, sender, delivery): (Box<dyn Encoder>, Arc<dyn Sender>, DeliveryConfig),
@@ -73,9 +89,11 @@ impl Branch {
         status: ComponentStatus,
         meter: &Meter,
         traces: Traces,
+        heir: Option<&Branch>,
     ) -> Branch {
         let size = delivery.queue.queue_size.as_usize() as u64;
-        let queue = Queue::new(size, *delivery.queue.shards().end(), Arc::clone(&account));
+        let new = || Arc::new(Queue::new(size, *delivery.queue.shards().end(), Arc::clone(&account)));
+        let queue = heir.map_or_else(new, |old| Arc::clone(&old.queue));
         let counter = |name, help| meter.counter(name, help, &[]);
         Branch {
             name,
@@ -97,6 +115,9 @@ impl Branch {
             reject_gate: LogGate::new(Duration::from_secs(30)),
             full_gate: LogGate::new(Duration::from_secs(30)),
             traces,
+            attempting: RwLock::new(()),
+            hurried: watch::Sender::new(false),
+            failing_since: Mutex::new(None),
             delivery,
         }
     }
@@ -107,6 +128,26 @@ impl Branch {
             let work = worker::work(Arc::clone(self), shard);
             tasks.spawn(supervise(self.name.clone(), self.status.clone(), work));
         }
+    }
+
+    /// Stops the workers between two attempts, or in the middle of one that does not end in time: its block stays in the
+    /// queue like all others.
+    pub async fn halt(&self, mut workers: JoinSet<()>, patience: Duration) {
+        // While this is held no attempt begins, so whoever is stopped now has nothing on the wire.
+        let quiet = tokio::time::timeout(patience, self.attempting.write()).await;
+        workers.shutdown().await;
+        drop(quiet);
+    }
+
+    /// While `hurried`, whoever finds no room is told to try again at once, and what it brought is counted.
+    pub fn hurry(&self, hurried: bool) {
+        self.hurried.send_replace(hurried);
+    }
+
+    /// Whether the backend has taken nothing for some time though it was asked, and something waits for it.
+    pub fn is_failing(&self) -> bool {
+        let since = *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= FAILING_AFTER) && !self.queue.is_empty()
     }
 
     /// Encodes a batch into blocks; what the encoder leaves out is counted there.
@@ -122,7 +163,7 @@ impl Branch {
             block.permit = None;
         }
         self.queue.announce(blocks.iter().map(|block| block.items).sum());
-        Unqueued { branch: self, blocks: blocks.into() }
+        Unqueued { branch: self, blocks: blocks.into(), reason: "shutdown" }
     }
 
     /// Counts a block that will not be queued, and tells its waiters.
@@ -147,6 +188,7 @@ impl Branch {
 
     pub(super) fn retried(&self, reason: &str, message: &str) {
         self.retries.add(1.0);
+        self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
         self.status.set(Status::Degraded(format!("{reason}: {message}")));
         if let Some(more) = self.retry_gate.pass() {
             tracing::warn!(component = %self.name, reason, suppressed = more, queued_items = self.queue.items(),
@@ -158,16 +200,17 @@ impl Branch {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         self.last_success.set(clock.map_or(0.0, |since| since.as_secs_f64()));
         self.status.set(Status::Ok);
+        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.retry_gate.reset();
     }
 
-    /// Gives up what is left after the drain deadline; returns how many items that are.
-    pub fn abandon(&self) -> u64 {
+    /// Gives up what is left after the drain deadline, for this reason; returns how many items that are.
+    pub fn abandon(&self, reason: &'static str) -> u64 {
         let blocks = self.queue.drain();
         let items = blocks.iter().map(|block| block.items).sum();
-        self.account.tally.dropped("shutdown", items);
+        self.account.tally.dropped(reason, items);
         for receipt in blocks.iter().flat_map(|block| &block.receipts) {
-            receipt.fail(SettleError::Retryable("the process stopped before the backend took it".into()));
+            receipt.fail(SettleError::Retryable("the exporter stopped before the backend took it".into()));
         }
         items
     }
@@ -214,19 +257,23 @@ impl Call {
     /// and counted.
     ///
     /// # Errors
-    /// The process stops and there is still no room; what was not taken is counted.
+    /// The process stops or a reload needs the way, and there is still no room; what was not taken is counted.
     pub async fn push(&self, branch: &Branch, batch: &Batch) -> Result<(), SendError> {
         let mut unqueued = branch.encode(batch);
         while let Some(block) = unqueued.blocks.pop_front() {
             if let Err(block) = self.push_block(branch, block, &mut unqueued).await {
                 unqueued.blocks.push_front(*block);
-                return Err(SendError::ShuttingDown);
+                if self.hard_stop.fired() || !*branch.hurried.borrow() {
+                    return Err(SendError::ShuttingDown);
+                }
+                unqueued.reason = "reload";
+                return Err(SettleError::Retryable(RELOADING.into()).into());
             }
         }
         Ok(())
     }
 
-    /// Pushes one block; gives it back only if the process stops while there is no room.
+    /// Pushes one block; gives it back only if the process stops, or a reload needs the way, while there is no room.
     async fn push_block(
         &self,
         branch: &Branch,
@@ -255,17 +302,20 @@ impl Call {
             }
             // While it waits, the block is where a cancelled call would leave it: counted.
             unqueued.blocks.push_front(block);
-            tokio::select! {
-                () = room => {}
-                () = changed => {}
-                () = tokio::time::sleep_until(deadline), if impatient => {}
-                () = self.hard_stop.wait() => {
-                    // One of the blocks was just put back, so there is a first.
-                    let first = unqueued.blocks.pop_front().map(Box::new);
-                    return first.map_or(Ok(()), Err);
-                }
-            }
+            let mut hurried = branch.hurried.subscribe();
+            // The sender lives in the branch, so the channel cannot close while we wait.
+            let hurried = hurried.wait_for(|hurried| *hurried);
+            let gives_up = tokio::select! {
+                biased;
+                () = self.hard_stop.wait() => true,
+                _ = hurried => true,
+                () = room => false,
+                () = changed => false,
+                () = tokio::time::sleep_until(deadline), if impatient => false,
+            };
+            // One of the blocks was just put back, so there is a first.
             match unqueued.blocks.pop_front() {
+                Some(first) if gives_up => return Err(Box::new(first)),
                 Some(first) => block = first,
                 None => return Ok(()),
             }

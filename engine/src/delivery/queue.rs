@@ -185,6 +185,11 @@ impl Queue {
         self.room.notify_waiters();
     }
 
+    /// Blocks come again: a reload brought the exporter back before the queue was empty.
+    pub fn reopen(&self) {
+        self.lock().closed = false;
+    }
+
     /// Takes everything out that is left.
     pub fn drain(&self) -> Vec<Block> {
         let mut state = self.lock();

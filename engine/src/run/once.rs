@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadyline_component::{Budget, Host, Kind, Output, PassEnd, Shutdown, StartError};
 use steadyline_telemetry::Signal;
 
-use super::intake::{SourceIntake, UnderWay};
+use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::poll::PollTask;
 use crate::build::{ExtensionNode, Graph, SourceKind, component_meter};
 
@@ -41,10 +41,10 @@ impl Graph {
             let name = receiver.id.as_str();
             let account = self.shared.books.open(Kind::Receiver, name, Signal::Metrics, "");
             let places = receiver.feeds.iter().flat_map(|(_, places)| places);
-            let pipelines = places.map(|&place| Arc::clone(&self.pipelines[place])).collect();
+            let feeds = Feeds::new(places.map(|&place| Arc::clone(&self.pipelines[place].pipeline)).collect());
             let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
             let (under_way, traces) = (UnderWay::new(), self.shared.traces.clone());
-            let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way, traces };
+            let intake = SourceIntake { feeds, account, budget, hard_stop, under_way, traces };
             let status = self.shared.board.component(&format!("receiver:{name}"));
             let meter = component_meter(&self.shared.meter, "receiver", &receiver.id);
             let output = Output::new(Arc::new(intake));
@@ -55,8 +55,8 @@ impl Graph {
             };
             ends.push((name.to_string(), end));
         }
-        for pipeline in &self.pipelines {
-            pipeline.drain(&stop).await;
+        for node in &self.pipelines {
+            node.pipeline.drain(&stop).await;
         }
         stop_trigger.fire();
         for node in self.extensions.iter().rev().filter(|node| node.referenced) {

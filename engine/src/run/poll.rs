@@ -11,6 +11,7 @@ use steadyline_component::{
     Shutdown, Status, Tick,
 };
 
+use super::progress::Progress;
 use crate::gate::LogGate;
 use crate::telemetry::Traces;
 
@@ -24,8 +25,7 @@ pub struct PollTask {
     status: ComponentStatus,
     metrics: PollMetrics,
     gate: LogGate,
-    epoch: u64,
-    last_tick: u64,
+    progress: Arc<Progress>,
     /// When the pass at hand began, on the monotonic clock.
     began: Duration,
     last_complete: Option<u64>,
@@ -78,12 +78,16 @@ impl PollTask {
             status,
             metrics: PollMetrics::new(meter),
             gate: LogGate::new(Duration::from_secs(30)),
-            epoch: 0,
-            last_tick: 0,
+            progress: Arc::default(),
             began: Duration::ZERO,
             last_complete: None,
             traces: Traces::default(),
         }
+    }
+
+    /// Goes on where another poller of the source stopped.
+    pub fn resuming(self, progress: Arc<Progress>) -> PollTask {
+        PollTask { progress, ..self }
     }
 
     /// With a span for each pass.
@@ -157,16 +161,8 @@ impl PollTask {
     }
 
     fn tick(&mut self, now: Now, timeout: Duration, stop: &Shutdown) -> Tick {
-        self.epoch += 1;
-        // Remote write counts in milliseconds: two ticks must differ there too.
-        self.last_tick = now.unix_nanos.max(self.last_tick + 1_000_000);
-        Tick {
-            epoch: self.epoch,
-            time: self.last_tick,
-            deadline: now.mono + timeout,
-            last_complete: self.last_complete,
-            shutdown: stop.clone(),
-        }
+        let (epoch, time) = self.progress.next(now.unix_nanos);
+        Tick { epoch, time, deadline: now.mono + timeout, last_complete: self.last_complete, shutdown: stop.clone() }
     }
 
     fn pass_output(&self, tick: &Tick, timeout: Duration) -> PollOutput {

@@ -1,0 +1,92 @@
+//! Exporters that a reload took away: they send what they still have, until a deadline, and nobody waits for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadyline_component::receiver::ShutdownTrigger;
+use steadyline_component::{Shutdown, Status};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::parts::RunningBranch;
+use crate::delivery::Branch;
+
+/// An exporter on its way out.
+pub(super) struct Leaving {
+    pub(super) branch: Arc<Branch>,
+    /// Fires when a later reload brings the exporter back.
+    recall: ShutdownTrigger,
+    /// Gives the workers back if it was recalled.
+    task: JoinHandle<JoinSet<()>>,
+    gone: watch::Receiver<Option<u64>>,
+}
+
+impl Leaving {
+    /// Lets an exporter that nobody pushes to any more drain for at most `limit`; then, or when `hard_stop` fires, what
+    /// is left is given up.
+    pub(super) fn begin(running: RunningBranch, limit: Duration, hard_stop: Shutdown) -> Leaving {
+        let (recall, recalled) = Shutdown::new();
+        let (tell, gone) = watch::channel(None);
+        let branch = Arc::clone(&running.branch);
+        branch.status.set(Status::Stopping);
+        branch.queue.close();
+        let task = tokio::spawn(async move {
+            let RunningBranch { branch, mut workers, _life } = running;
+            let reason = tokio::select! {
+                biased;
+                () = recalled.wait() => return workers,
+                () = ended(&mut workers) => "removed",
+                () = hard_stop.wait() => "shutdown",
+                () = tokio::time::sleep(limit) => "removed",
+            };
+            workers.shutdown().await;
+            let abandoned = branch.abandon(reason);
+            if abandoned > 0 {
+                tracing::error!(component = %branch.name, items = abandoned,
+                    "the exporter was removed, and {abandoned} items could not be delivered in time: they are lost");
+            }
+            branch.status.remove();
+            tell.send_replace(Some(abandoned));
+            workers
+        });
+        Leaving { branch, recall, task, gone }
+    }
+
+    /// Whether it has gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.gone.borrow().is_some()
+    }
+
+    /// Resolves when it is gone, or recalled.
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut gone = self.gone.clone();
+        async move {
+            // A sender that is gone without a word was recalled.
+            let _ = gone.wait_for(Option::is_some).await;
+        }
+    }
+
+    /// Waits until it has sent everything or given up.
+    pub(super) async fn drained(&mut self) {
+        self.gone().await;
+    }
+
+    /// Waits until it is gone; how many items it gave up.
+    pub(super) async fn ended(self) -> u64 {
+        self.gone().await;
+        self.gone.borrow().unwrap_or_default()
+    }
+
+    /// The exporter is wanted again: its workers, to be halted by who takes its place.
+    pub(super) async fn recall(self) -> JoinSet<()> {
+        self.recall.fire();
+        // A panic there was told of where it happened.
+        let workers = self.task.await.unwrap_or_default();
+        self.branch.queue.reopen();
+        workers
+    }
+}
+
+async fn ended(workers: &mut JoinSet<()>) {
+    while workers.join_next().await.is_some() {}
+}
