@@ -6,6 +6,7 @@ use steadyline_config::{Kind, Node};
 /// number and two texts.
 pub fn same(a: &Node, b: &Node) -> bool {
     match (a.kind(), b.kind()) {
+        (Kind::Null, Kind::Null) => true,
         (Kind::Seq(a), Kind::Seq(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Kind::Map(a), Kind::Map(other)) => {
             let same_in_b = |key: &str, value: &Node| b.get(key).is_some_and(|other| same(value, other));

@@ -80,8 +80,9 @@ impl Running {
             started.inner(self, &mut graph).await
         };
         let result = tokio::select! {
-            result = starting => result,
+            biased;
             () = abort.wait() => Err(StartError("the process stops".into())),
+            result = starting => result,
         };
         if let Err(error) = result {
             started.undo().await;
