@@ -255,6 +255,8 @@ pub trait Extensions {
     fn ids(&self) -> Vec<String>;
     /// Bounds the process's memory budget; of several bounds the lowest holds.
     fn limit_memory(&mut self, _bytes: u64) {}
+    /// The same, as so many per cent of the container's memory limit, or of the machine's memory if there is none.
+    fn limit_memory_share(&mut self, _percent: u32) {}
     /// The pipelines that list this connector as a receiver, those that are not enabled included.
     fn fed_by(&self, _connector: &ComponentId) -> Vec<ComponentId> {
         Vec::new()

@@ -15,6 +15,7 @@ use steadyline_telemetry::Signal;
 
 use crate::config::{PipelinePlan, Plan};
 use crate::delivery::Branch;
+use crate::memory::Bound;
 use crate::registry::Registry;
 use crate::run::{Joint, Outlets, Pipeline, SinkNode, Stage};
 use pool::Pool;
@@ -41,8 +42,8 @@ pub struct Graph {
     pub joints: BTreeMap<JointKey, JointNode>,
     /// Receivers and the places of their pipelines.
     pub receivers: Vec<ReceiverNode>,
-    /// The lowest bound that a component put on the memory budget, in bytes.
-    pub memory_limit: Option<u64>,
+    /// The lowest bound that a component put on the memory budget.
+    pub memory_bound: Bound,
     /// What was noted of each component, for the next reload.
     pub records: Records,
 }
@@ -150,6 +151,8 @@ fn build_graph(
     // Without errors, every pipeline was made.
     let pipelines: Vec<PipelineNode> = pipelines.into_iter().flatten().collect();
     let joints = builder.join(&plan, &pipelines);
+    let mut memory_bound = Bound::default();
+    builder.pool.records.values().for_each(|record| memory_bound.also(record.memory_bound));
     Some(Graph {
         root: root.clone(),
         shared: shared.clone(),
@@ -159,7 +162,7 @@ fn build_graph(
         joints,
         pipelines,
         receivers,
-        memory_limit: builder.pool.records.values().filter_map(|record| record.memory_limit).min(),
+        memory_bound,
         records: builder.pool.records,
         plan,
     })

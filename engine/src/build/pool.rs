@@ -12,6 +12,7 @@ use steadyline_telemetry::Signal;
 use super::reuse::{Place, Previous, Record, Records};
 use super::{ExtensionNode, Shared, component_meter};
 use crate::config::ServiceConfig;
+use crate::memory::Bound;
 use crate::registry::Registry;
 
 pub(super) struct Pool<'a> {
@@ -187,7 +188,13 @@ impl Extensions for Pool<'_> {
 
     fn limit_memory(&mut self, bytes: u64) {
         if let Some(note) = self.notes.last_mut() {
-            note.memory_limit = Some(note.memory_limit.map_or(bytes, |limit| limit.min(bytes)));
+            note.memory_bound.also(Bound { bytes: Some(bytes), percent: None });
+        }
+    }
+
+    fn limit_memory_share(&mut self, percent: u32) {
+        if let Some(note) = self.notes.last_mut() {
+            note.memory_bound.also(Bound { bytes: None, percent: Some(percent) });
         }
     }
 

@@ -10,6 +10,7 @@ use steadyline_telemetry::Signal;
 
 use crate::config::same;
 use crate::delivery::Branch;
+use crate::memory::Bound;
 use crate::run::{Joint, Pipeline, SinkNode};
 
 /// An exporter: one for each signal and id.
@@ -44,8 +45,8 @@ impl Place {
 pub struct Record {
     /// The extensions that it refers to.
     pub refers_to: BTreeSet<ComponentId>,
-    /// Its bound on the memory budget, in bytes.
-    pub memory_limit: Option<u64>,
+    /// Its bound on the memory budget.
+    pub memory_bound: Bound,
 }
 
 /// What runs, as far as it may be used again.

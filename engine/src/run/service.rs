@@ -84,7 +84,7 @@ impl Running {
             shared: graph.shared.clone(),
             root: graph.root.clone(),
             records: Records::new(),
-            budget: Budget::new(crate::memory::budget(graph.plan.service.memory_budget, graph.memory_limit)),
+            budget: Budget::new(crate::memory::budget(graph.plan.service.memory_budget, graph.memory_bound)),
             shutdown_timeout: graph.plan.service.shutdown_timeout,
             stop: Shutdown::new(),
             timers_stop: Shutdown::new(),

@@ -39,7 +39,7 @@ impl Running {
     /// Puts a graph whose new parts were started in the place of what runs.
     pub(super) async fn swap(&mut self, graph: Graph, mut started: Started) {
         let Graph {
-            root, plan, extensions, branches, sinks, pipelines, joints, receivers, memory_limit, records, ..
+            root, plan, extensions, branches, sinks, pipelines, joints, receivers, memory_bound, records, ..
         } = graph;
         let feeds: Feeds = plan
             .pipelines
@@ -55,7 +55,7 @@ impl Running {
             .filter(|(id, new)| self.pipelines.get(id).is_some_and(|old| !Arc::ptr_eq(&old.pipeline, new)))
             .filter_map(|(id, new)| Some((id.clone(), new.hold()?)))
             .collect();
-        self.resize(&branches, crate::memory::budget(plan.service.memory_budget, memory_limit));
+        self.resize(&branches, crate::memory::budget(plan.service.memory_budget, memory_bound));
         let ends = self.stop_receivers(&receivers, &feeds, deadline).await;
         self.retarget_receivers(&receivers, &feeds).await;
         self.end_series(ends).await;
