@@ -19,10 +19,12 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
+        steadyline_processor_memory_limiter::FACTORY,
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
         // connectors
         steadyline_connector_count::FACTORY,
+        steadyline_connector_failover::FACTORY,
         steadyline_connector_forward::FACTORY,
         // exporters
         steadyline_exporter_debug::FACTORY,

@@ -4,13 +4,16 @@
 mod check;
 mod components;
 mod config;
+mod control;
 mod health;
 mod iam_policy;
 mod once;
 mod print_config;
+mod reload;
 mod run;
 mod schema;
 mod validate;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -32,7 +35,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the pipelines until SIGTERM or SIGINT. `steadyline --config FILE` alone means this.
-    Run(ConfigArgs),
+    Run(run::Args),
     /// Check a config offline, with the code that `run` uses: all errors at once, each with its place.
     Validate(validate::Args),
     /// Poll once and print the exact samples that would be sent; on standard error, what was skipped or merged and why.
@@ -47,6 +50,8 @@ enum Command {
     IamPolicy(ConfigArgs),
     /// Ask, online: who am I, can I read, would the backends take data.
     Check(check::Args),
+    /// Tell a running process to read its config again, and wait for the verdict. SIGHUP does the same without waiting.
+    Reload(reload::Args),
     /// Ask a running process whether it is ready; for container health checks.
     Health(health::Args),
     /// Print a completion script for a shell.
@@ -108,6 +113,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::Schema => schema::run(registry),
         Command::IamPolicy(args) => iam_policy::run(&args, registry),
         Command::Check(args) => check::run(&args, registry),
+        Command::Reload(args) => reload::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -177,6 +177,11 @@ impl Running {
         &self.telemetry
     }
 
+    /// How the process itself is watched, as far as it follows reloads.
+    pub fn telemetry_config(&self) -> &TelemetryConfig {
+        &self.telemetry_config
+    }
+
     /// How all components fare.
     pub fn board(&self) -> &Board {
         &self.shared.board
