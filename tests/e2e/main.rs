@@ -13,6 +13,7 @@ mod docs;
 mod health;
 mod otlp;
 mod prometheus_versions;
+mod reload;
 mod scraped_twice;
 mod scraping;
 mod shipped;
