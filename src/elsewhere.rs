@@ -139,7 +139,7 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
         &["oauth2client", "oidc", "asap", "googleclientauth", "azure_auth"],
         "use `bearertokenauth` with a token file, or `basicauth`",
     ),
-    (Extension, &["k8s_leader_elector"], "run one replica: there is no leader election"),
+    (Extension, &["k8s_leader_elector"], "use the extension `leader`, which keeps its lease in a DynamoDB table"),
     (Extension, &["opamp"], "configs are files and variables; there is no remote control"),
 ];
 

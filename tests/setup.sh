@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests run against into .tools/ of this checkout, by the machine's ordinary clients:
-# apt (Prometheus with promtool), pip (moto, botocore, an OTLP backend) and Maven (DynamoDB Local).
+# apt (Prometheus with promtool, PostgreSQL), pip (moto, botocore, an OTLP backend) and Maven (DynamoDB Local).
 # Quick when everything is there; nothing outside .tools/ changes except packages that are missing altogether.
 set -euo pipefail
 
@@ -74,6 +74,17 @@ dynamodb_local() {
   cp "$pom" "$folder/pom.xml"
 }
 
+# The test starts a server of its own; the package's cluster is neither needed nor made.
+postgresql() {
+  compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null && return
+  apt_update postgresql
+  if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    as_root mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
+  apt_install postgresql
+}
+
 # Two runs in one checkout wait for each other instead of writing over each other.
 exec 9>"$tools/.lock"
 if has flock; then flock 9; fi
@@ -81,4 +92,5 @@ if has flock; then flock 9; fi
 prometheus
 python_tools
 dynamodb_local
+postgresql
 say "ready in .tools"

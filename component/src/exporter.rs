@@ -66,6 +66,11 @@ pub trait Sender: Send + Sync {
         None
     }
 
+    /// How large a joined block may be; nothing by default: blocks are never joined.
+    fn join_limit(&self) -> JoinLimit {
+        JoinLimit::default()
+    }
+
     /// One block with everything of these, in their order: all of one shard and one protocol, none too large by itself.
     /// `None` if they cannot be one, or not within what a request may hold. Called when blocks wait behind a slow
     /// backend, so that it is asked less often.
@@ -91,6 +96,22 @@ pub trait Sender: Send + Sync {
     /// The permissions that sending needs. Offline.
     fn permissions(&self) -> Vec<IamStatement> {
         Vec::new()
+    }
+}
+
+/// How large a block may be that [`Sender::join`] makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JoinLimit {
+    /// Bytes before compression.
+    pub bytes: u64,
+    /// Items.
+    pub items: u64,
+}
+
+impl JoinLimit {
+    /// Whether a block may go along with others.
+    pub fn fits(&self, bytes: u64, items: u64) -> bool {
+        bytes <= self.bytes && items <= self.items
     }
 }
 
@@ -160,6 +181,13 @@ pub struct Block {
     pub term: Option<Term>,
     /// The memory budget the block holds; the engine fills it in.
     pub permit: Option<Permit>,
+}
+
+/// From the earliest to the latest sample of several blocks; (0, 0) if there is none.
+pub fn time_range_of(blocks: &[Block]) -> (u64, u64) {
+    let ranges = || blocks.iter().map(|block| block.time_range).filter(|range| *range != (0, 0));
+    let (first, last) = (ranges().map(|range| range.0).min(), ranges().map(|range| range.1).max());
+    first.zip(last).unwrap_or_default()
 }
 
 /// One attempt at a block.

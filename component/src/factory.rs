@@ -133,6 +133,8 @@ pub enum Build {
     Poller(Make<Polling>),
     /// A receiver that runs.
     Receiver(Make<Box<dyn Receiver>>),
+    /// A receiver that is polled or runs, as its config says.
+    Source(Make<Source>),
     /// A processor.
     Processor(Make<Box<dyn Processor>>),
     /// An exporter.
@@ -141,6 +143,14 @@ pub enum Build {
     Connector(Make<Box<dyn Connector>>, &'static [SignalPair]),
     /// An extension.
     Extension(Make<Arc<dyn Extension>>),
+}
+
+/// A receiver of either kind.
+pub enum Source {
+    /// Read on a cadence.
+    Polled(Polling),
+    /// Runs by itself.
+    Running(Box<dyn Receiver>),
 }
 
 /// A factory as a component's author writes it. `create` does no I/O and looks at nothing but its arguments, so that
@@ -182,6 +192,11 @@ impl Factory {
     /// The factory of a receiver.
     pub const fn receiver<C: Component<Made = Box<dyn Receiver>>>() -> Factory {
         Factory::new::<C>(Kind::Receiver, Build::Receiver(make::<C>))
+    }
+
+    /// The factory of a receiver whose config says whether it is polled.
+    pub const fn source<C: Component<Made = Source>>() -> Factory {
+        Factory::new::<C>(Kind::Receiver, Build::Source(make::<C>))
     }
 
     /// The factory of a processor.

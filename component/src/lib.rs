@@ -41,7 +41,7 @@ pub use check::{CheckRow, IamStatement, Verdict};
 pub use clock::{Clock, Now};
 pub use connector::{Connector, Outlook, Router};
 pub use delivery::{Receipt, SettleError, Settlement};
-pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, Outcome, Payload, Sender, Sink};
+pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, JoinLimit, Outcome, Payload, Sender, Sink};
 pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
 pub use factory::{CreateContext, Factory, Kind, Spec, Stability, TemporalityEffect};
 pub use leadership::{Leadership, Term};

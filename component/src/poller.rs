@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steadyline_telemetry::Metrics;
+use steadyline_telemetry::{Metrics, Opaque, Signal};
 use thiserror::Error;
 
 use crate::batch::{Batch, Data, Header, Pass, PassEnd};
 use crate::check::{CheckRow, IamStatement};
 use crate::leadership::Leadership;
-use crate::receiver::{Output, SendError, Shutdown, Until};
+use crate::receiver::{Output, Outputs, SendError, Shutdown, Until};
 use crate::{Host, StartError};
 
 /// A source that is read on a cadence.
@@ -98,15 +98,25 @@ pub struct Tick {
 /// Where a pass's pages go.
 #[derive(Debug)]
 pub struct PollOutput {
-    output: Output,
+    outputs: Outputs,
     header: Header,
     sent: AtomicU64,
 }
 
 impl PollOutput {
-    /// The output of one pass. `header` carries the source, the identity and the pass.
+    /// The output of one pass over a source of metrics. `header` carries the source, the identity and the pass.
     pub fn new(output: Output, header: Header) -> PollOutput {
-        PollOutput { output, header, sent: AtomicU64::new(0) }
+        PollOutput::of(Outputs::new([(Signal::Metrics, output)]), header)
+    }
+
+    /// The output of one pass over a source of several signals.
+    pub fn of(outputs: Outputs, header: Header) -> PollOutput {
+        PollOutput { outputs, header, sent: AtomicU64::new(0) }
+    }
+
+    /// Whether a pipeline wants this signal. What nobody wants need not be read; sending it is no error.
+    pub fn wants(&self, signal: Signal) -> bool {
+        self.outputs.of(signal).is_some()
     }
 
     /// Sends one page and waits until every exporter's queue has it: this is how a slow backend slows a poll.
@@ -114,29 +124,58 @@ impl PollOutput {
     /// # Errors
     /// The pipeline is shutting down or has no room.
     pub async fn send(&self, metrics: Metrics) -> Result<(), PollError> {
-        let points = metrics.points() as u64;
-        if points == 0 {
-            return Ok(());
-        }
-        let permit = self.output.budget().acquire(metrics.memory() as u64).await;
-        let header = Header { permit: Some(permit), ..self.header.clone() };
-        self.output.send(Batch { header, data: Data::Metrics(metrics) }, Until::Enqueued).await?;
-        self.sent.fetch_add(points, Ordering::Relaxed);
+        let memory = metrics.memory() as u64;
+        self.page(Data::Metrics(metrics), memory).await
+    }
+
+    /// Sends one page of log records or spans, as [`PollOutput::send`] does.
+    ///
+    /// # Errors
+    /// The pipeline is shutting down or has no room.
+    pub async fn send_opaque(&self, opaque: Opaque) -> Result<(), PollError> {
+        let memory = opaque.bytes().len() as u64;
+        self.page(Data::Opaque(opaque), memory).await
+    }
+
+    /// Sends points that are news and not the state of the source (what was added since the last pass, say): that a later
+    /// pass does not have them says nothing about them.
+    ///
+    /// # Errors
+    /// The pipeline is shutting down or has no room.
+    pub async fn send_news(&self, metrics: Metrics) -> Result<(), PollError> {
+        let memory = metrics.memory() as u64;
+        // A source of its own: the ends of passes speak for all that their source has.
+        let source = format!("{}/news", self.header.source).into();
+        let header = Header { source, pass: None, ..self.header.clone() };
+        self.batch(Batch { header, data: Data::Metrics(metrics) }, memory).await
+    }
+
+    async fn page(&self, data: Data, memory: u64) -> Result<(), PollError> {
+        self.batch(Batch { header: self.header.clone(), data }, memory).await
+    }
+
+    async fn batch(&self, mut batch: Batch, memory: u64) -> Result<(), PollError> {
+        let items = batch.items();
+        let Some(output) = self.outputs.of(batch.signal()).filter(|_| items > 0) else { return Ok(()) };
+        batch.header.permit = Some(output.budget().acquire(memory).await);
+        output.send(batch, Until::Enqueued).await?;
+        self.sent.fetch_add(items, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Ends the pass: a batch without data that says how it went. The engine calls it, once, after `poll`.
+    /// Ends the pass of the metrics: a batch without data that says how it went. The engine calls it, once, after `poll`.
     ///
     /// # Errors
     /// The pipeline is shutting down or has no room.
     pub async fn end(&self, end: PassEnd) -> Result<(), PollError> {
+        let Some(output) = self.outputs.of(Signal::Metrics) else { return Ok(()) };
         let pass = self.header.pass.clone().map(|pass| Pass { end: Some(end), ..pass });
         let header = Header { pass, ..self.header.clone() };
         let batch = Batch { header, data: Data::Metrics(Metrics::default()) };
-        Ok(self.output.send(batch, Until::Enqueued).await?)
+        Ok(output.send(batch, Until::Enqueued).await?)
     }
 
-    /// How many points were sent so far.
+    /// How many points, records and spans were sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }

@@ -11,14 +11,15 @@ use thiserror::Error;
 /// A place for state that outlives the process. Offline until it is opened: a factory may hold one.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// Opens the area of one owner, creating it if it is new. An owner has one holder at a time. Called at start.
+    /// Opens the area of one owner, creating it if it is new. An owner has one holder at a time: who opens it again (after
+    /// a reload, say) takes it from the one before, whose commits may fail from then on, for good. Called at start.
     ///
     /// # Errors
     /// The place cannot be used, is used by another process, or is damaged beyond what the extension may repair.
     async fn open(&self, owner: &Owner) -> Result<Arc<dyn Area>, StorageError>;
 
     /// A folder for the owner's own files, created if it is new and locked against other processes until the process
-    /// ends; `None` if this storage has no folders (a table, say).
+    /// ends; `None` if this storage has no folders (a table, say). Its names `lock` and `state.db*` are the storage's own.
     ///
     /// # Errors
     /// As [`Storage::open`].

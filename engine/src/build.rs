@@ -8,17 +8,17 @@ mod shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use steadyline_component::factory::Build;
+use steadyline_component::factory::{Build, Source};
 use steadyline_component::{Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
 use steadyline_config::{ComponentId, Diagnostics, Node};
 use steadyline_telemetry::Signal;
 
 use crate::config::{PipelinePlan, Plan};
-use crate::delivery::Branch;
+use crate::delivery::{Branch, BranchContext};
 use crate::memory::Bound;
 use crate::registry::Registry;
 use crate::run::{Joint, Outlets, Pipeline, SinkNode, Stage};
-use pool::Pool;
+use pool::{Pool, Reported};
 pub use reuse::{BranchKey, JointKey, Place, Previous, PreviousPipeline, Record, Records};
 pub use shared::Shared;
 
@@ -202,6 +202,10 @@ impl<'a> Builder<'a> {
                 false => self.pool.make(place, signal, "", diagnostics, |build, context| match build {
                     Build::Poller(make) => make(context).map(SourceKind::Polled),
                     Build::Receiver(make) => make(context).map(SourceKind::Pushed),
+                    Build::Source(make) => make(context).map(|source| match source {
+                        Source::Polled(polling) => SourceKind::Polled(polling),
+                        Source::Running(receiver) => SourceKind::Pushed(receiver),
+                    }),
                     _ => None,
                 }),
             };
@@ -234,7 +238,7 @@ impl<'a> Builder<'a> {
             self.sinks.extend(sink.map(|sink| (key.clone(), Arc::clone(sink))));
             return;
         }
-        let made = self.pool.make(place, *signal, "", diagnostics, |build, context| match build {
+        let made = self.pool.make(place.clone(), *signal, "", diagnostics, |build, context| match build {
             Build::Exporter(make) => make(context),
             _ => None,
         });
@@ -249,11 +253,17 @@ impl<'a> Builder<'a> {
                     Signal::Metrics => format!("exporter:{id}"),
                     signal => format!("exporter:{id}:{signal}"),
                 };
+                let storage = match self.pool.storage(&place, *signal, &delivery, diagnostics) {
+                    Ok(storage) => storage,
+                    Err(Reported) => return,
+                };
                 let status = shared.board.place(&name);
                 let meter = component_meter(&shared.meter, "exporter", id);
                 let heir = previous.queues.get(&key).map(|old| &**old);
                 let parts = (encoder, sender, delivery);
-                let branch = Branch::new(name, parts, account, status, &meter, shared.traces.clone(), heir);
+                let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
+                let context = BranchContext { account, status, meter: &meter, clock, traces, storage, heir };
+                let branch = Branch::new(name, parts, context);
                 self.branches.insert(key, Arc::new(branch));
             }
             Some(Exporter::Direct(sink)) => {

@@ -17,7 +17,7 @@ use crate::error::{ConfigProblem, TransportError, TransportErrorKind};
 use crate::headers;
 use crate::keys::ClientOptions;
 
-/// No more of an answer's body is read; answers of backends are small, errors are cut.
+/// No more of a backend's answer is read; answers of backends are small, errors are cut.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// An HTTP client for one backend. Cheap to clone; clones share connections.
@@ -37,7 +37,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, at most [`MAX_ANSWER_BYTES`] of it.
+    /// The body, at most so much of it as was asked for.
     pub body: Bytes,
     /// How long the backend asks to be left alone, if it does (`Retry-After`).
     pub retry_after: Option<Duration>,
@@ -100,7 +100,7 @@ impl Client {
         payload: &Payload,
         auth: Option<&dyn Authenticator>,
     ) -> Result<Answer, TransportError> {
-        self.send(Method::POST, url, fixed, payload, auth).await
+        self.request(Method::POST, url, fixed, payload, auth, MAX_ANSWER_BYTES).await
     }
 
     /// Gets a URL.
@@ -108,18 +108,25 @@ impl Client {
     /// # Errors
     /// There is no answer.
     pub async fn get(&self, url: &Uri) -> Result<Answer, TransportError> {
-        self.send(Method::GET, url, &HeaderMap::new(), &Payload::default(), None).await
+        self.request(Method::GET, url, &HeaderMap::new(), &Payload::default(), None, MAX_ANSWER_BYTES).await
     }
 
-    async fn send(
+    /// One exchange of any kind, as [`Client::post`]. Of the answer's body at most `most` bytes are read, so that a
+    /// source whose answers are the data may ask for more than a backend's words: who asks for one byte more than it
+    /// takes learns that there was more.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn request(
         &self,
         method: Method,
         url: &Uri,
         fixed: &HeaderMap,
         payload: &Payload,
         auth: Option<&dyn Authenticator>,
+        most: usize,
     ) -> Result<Answer, TransportError> {
-        let exchange = self.exchange(method, url, fixed, payload, auth);
+        let exchange = self.exchange(method, url, fixed, payload, auth, most);
         if self.timeout.is_zero() {
             return exchange.await;
         }
@@ -136,10 +143,11 @@ impl Client {
         fixed: &HeaderMap,
         payload: &Payload,
         auth: Option<&dyn Authenticator>,
+        most: usize,
     ) -> Result<Answer, TransportError> {
         let head = self.head(&method, url, fixed, payload, auth).await?;
         let sent = head.headers.clone();
-        let answer = self.once(head, payload, auth).await?;
+        let answer = self.once(head, payload, auth, most).await?;
         let (Some(_), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) = (auth, answer.status) else {
             return Ok(answer);
         };
@@ -149,7 +157,7 @@ impl Client {
         if head.headers == sent {
             return Ok(answer);
         }
-        self.once(head, payload, auth).await
+        self.once(head, payload, auth, most).await
     }
 
     async fn head(
@@ -177,6 +185,7 @@ impl Client {
         head: request::Parts,
         payload: &Payload,
         auth: Option<&dyn Authenticator>,
+        most: usize,
     ) -> Result<Answer, TransportError> {
         let peer = peer_of(&head.uri);
         let request = Request::from_parts(head, Full::new(payload.bytes().clone()));
@@ -185,7 +194,7 @@ impl Client {
         if let Some(auth) = auth {
             auth.observe(&head);
         }
-        let body = bounded(body).await.map_err(|error| TransportError::from_chain(&error, &peer))?;
+        let body = bounded(body, most).await.map_err(|error| TransportError::from_chain(&error, &peer))?;
         let retry_after = headers::retry_after(&head.headers, self.clock.now().unix_nanos);
         Ok(Answer { status: head.status, headers: head.headers, body, retry_after })
     }
@@ -211,11 +220,11 @@ fn put_all(headers: &mut HeaderMap, fixed: &HeaderMap) {
     }
 }
 
-async fn bounded(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+async fn bounded(mut body: Incoming, most: usize) -> Result<Bytes, hyper::Error> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        let room = MAX_ANSWER_BYTES - read.len();
+        let room = most - read.len();
         read.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() >= room {
             break;

@@ -100,6 +100,16 @@ impl TlsConfig {
     }
 }
 
+impl TlsConfig {
+    /// The client side for a protocol of its own, without ALPN. Reads the files.
+    ///
+    /// # Errors
+    /// Which file cannot be used, and why.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TransportError> {
+        make(self, &[]).map_err(|message| TransportError::new(TransportErrorKind::Tls, message))
+    }
+}
+
 /// The versions from the oldest to the newest that is wanted.
 pub(crate) fn versions(min: TlsVersion, max: Option<TlsVersion>) -> Vec<&'static rustls::SupportedProtocolVersion> {
     let all = [(TlsVersion::V1_2, &rustls::version::TLS12), (TlsVersion::V1_3, &rustls::version::TLS13)];

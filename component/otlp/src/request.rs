@@ -10,7 +10,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use steadyline_component::Block;
+use steadyline_component::exporter::time_range_of;
+use steadyline_component::{Block, JoinLimit};
 use steadyline_http::{Compression, CompressionParams, Compressor, ConfigProblem};
 use steadyline_telemetry::Signal;
 
@@ -53,6 +54,10 @@ pub struct RequestFormat {
     pub params: CompressionParams,
 }
 
+/// What waits behind a slow backend goes out in requests of this size at most: the Collector's batches, and half of
+/// what a gRPC server takes by default.
+pub const JOIN_LIMIT: JoinLimit = JoinLimit { bytes: 2 << 20, items: 8192 };
+
 /// A payload of a halved block may not open to more than this; blocks are made from batches far below it.
 const MAX_OPENED_BYTES: u64 = 1 << 30;
 
@@ -94,6 +99,21 @@ impl RequestFormat {
             Some(Block { payload, items: items as u64, uncompressed, ..block.clone() })
         };
         Some((half(first)?, half(second)?))
+    }
+
+    /// One block of several: a protobuf request is a list, so that requests one after the other are one. `None` for
+    /// JSON, and for what does not open.
+    pub fn join(&self, blocks: &[Block]) -> Option<Block> {
+        let first = blocks.first().filter(|_| self.encoding == Encoding::Proto)?;
+        let mut whole = BytesMut::with_capacity(blocks.iter().map(|block| block.uncompressed as usize).sum());
+        for block in blocks {
+            whole.extend_from_slice(&self.open(block.payload.bytes()).ok()?);
+        }
+        let uncompressed = whole.len() as u64;
+        let mut compressor = self.compressor().ok()?;
+        let payload = self.frame(compressor.compress(whole.freeze()).ok()?).into();
+        let items = blocks.iter().map(|block| block.items).sum();
+        Some(Block { payload, items, uncompressed, time_range: time_range_of(blocks), ..first.clone() })
     }
 
     fn halves<R: Tree + Message + Default + Serialize + DeserializeOwned>(

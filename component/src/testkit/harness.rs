@@ -262,7 +262,7 @@ pub fn build_matches_kind(factory: &Factory) -> bool {
     use crate::factory::Kind;
     matches!(
         (factory.kind, factory.build),
-        (Kind::Receiver, Build::Poller(_) | Build::Receiver(_))
+        (Kind::Receiver, Build::Poller(_) | Build::Receiver(_) | Build::Source(_))
             | (Kind::Processor, Build::Processor(_))
             | (Kind::Exporter, Build::Exporter(_))
             | (Kind::Connector, Build::Connector(..))

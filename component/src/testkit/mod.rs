@@ -4,7 +4,11 @@
 mod harness;
 mod intake;
 mod notation;
+mod poller;
+mod storage;
 
 pub use harness::{ProcessorHarness, TestExtensions, build_matches_kind, create, create_for, create_with};
 pub use intake::TestIntake;
 pub use notation::{metrics, render};
+pub use poller::PollHarness;
+pub use storage::MemoryStorage;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::factory::{Build, Extensions};
-use steadyline_component::{CreateContext, Extension, Kind, OwnMetrics};
+use steadyline_component::{CreateContext, Extension, Kind, OwnMetrics, Owner, Storage};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
 use steadyline_telemetry::Signal;
 
@@ -15,6 +15,10 @@ use crate::config::ServiceConfig;
 use crate::memory::Bound;
 use crate::registry::Registry;
 
+/// The error is in the diagnostics.
+pub(super) struct Reported;
+
+/// What makes components.
 pub(super) struct Pool<'a> {
     pub(super) root: &'a Node,
     pub(super) registry: &'a Registry,
@@ -109,6 +113,40 @@ impl<'a> Pool<'a> {
         }
         self.records.insert(place, record);
         made
+    }
+
+    /// The disk under an exporter's queue, if config wants one.
+    pub(super) fn storage(
+        &mut self,
+        place: &Place,
+        signal: Signal,
+        delivery: &DeliveryConfig,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<(Arc<dyn Storage>, Owner)>, Reported> {
+        let Some(wanted) = &delivery.queue.storage else { return Ok(None) };
+        let id = &place.id;
+        let (path, relative) = (path_join("exporters", id.as_str()), "sending_queue.storage");
+        let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
+        let known = self.ids();
+        if !known.iter().any(|known| known == wanted.as_str()) {
+            let missing = Diagnostic::error("unknown-reference", format!("there is no extension `{wanted}`"))
+                .with_expected(format!("an id of `extensions`: {}", known.join(", ")))
+                .with_suggestion(wanted.as_str(), known.iter().map(String::as_str));
+            diagnostics.push(missing.at_node(node, &path, relative));
+            return Err(Reported);
+        }
+        if let Some(record) = self.records.get_mut(place) {
+            record.refers_to.insert(wanted.clone());
+        }
+        // Its own errors are in the diagnostics.
+        let extension = self.resolve(wanted, diagnostics).ok_or(Reported)?;
+        let Some(storage) = extension.as_storage() else {
+            let wrong = format!("extension `{wanted}` does not store anything");
+            diagnostics.push(Diagnostic::error("invalid-value", wrong).at_node(node, &path, relative));
+            return Err(Reported);
+        };
+        let owner = Owner { kind: Kind::Exporter.name(), id: id.to_string(), place: signal.to_string() };
+        Ok(Some((storage, owner)))
     }
 
     pub(super) fn delivery_is_sane(

@@ -2,11 +2,23 @@
 //! Invariants: a shard has one request in flight; a block leaves the queue only when it is settled or given up;
 //! everything given up is counted under a reason and its waiters are told.
 
+mod backing;
 mod backoff;
 mod branch;
+mod call;
+mod circuit;
+mod dead_letter;
+mod disk;
 mod queue;
 mod worker;
 
+pub use backing::{Backing, Discarded, Pending, Restored, Stored};
 pub use backoff::Backoff;
-pub use branch::{Branch, Call};
-pub use queue::{Queue, Refused};
+pub use branch::{Branch, BranchContext};
+pub use call::Call;
+pub use circuit::Circuit;
+pub use disk::DiskQueue;
+pub use queue::{PutAway, Queue, Refused};
+
+/// The log below, for tests that put other disks under it.
+pub use steadyline_blocklog as blocklog;

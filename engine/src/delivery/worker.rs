@@ -1,41 +1,54 @@
-//! One worker a shard: takes the first block, tries until it is settled, goes on with the next.
-//! A retry holds back its shard and no other.
+//! One worker a shard: takes what is first, tries until it is settled, goes on with the next.
+//! A retry holds back its shard and no other, unless the whole backend fails: then the circuit is open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use steadyline_component::delivery::SettleError;
+use steadyline_component::exporter::OnReject;
+use steadyline_component::leadership::Admission;
 use steadyline_component::{Attempt, Block, Instrument, Outcome, Status};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::branch::Branch;
+use super::queue::Part;
 use crate::telemetry::Span;
 
 /// A backend that wants to be left alone for longer is asked again all the same.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Works until the queue is closed and its shard empty.
+/// How often it is looked whether a term has reserved the time of a block.
+const RESERVING: Duration = Duration::from_millis(100);
+
+/// So many requests more may be made to find out which series of a refused one it was.
+const BISECT: u32 = 64;
+
+/// The pause before each of these requests.
+const BISECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Works until the queue is closed and nothing is left in its shard.
 pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
-    while let Some(block) = branch.queue.front(shard).await {
+    while let Some(part) = branch.queue.front(shard, &*branch.sender).await {
         let span = branch.traces.begin("export", SpanKind::Client, || {
-            let (items, bytes) = (block.items as i64, block.payload.bytes().len() as i64);
+            let (items, bytes) = (part.block.items as i64, part.block.payload.bytes().len() as i64);
             let exporter = KeyValue::new("exporter", branch.account.id.clone());
             vec![exporter, KeyValue::new("items", items), KeyValue::new("bytes", bytes)]
         });
-        let verdict = span.run(settle(&branch, &block, &span)).await;
+        let verdict = span.run(settle(&branch, shard, &part, &span)).await;
         if let Verdict::Settled(Err(error)) = &verdict {
             span.fail(&error.to_string());
         }
         drop(span);
         match verdict {
-            Verdict::Replace(blocks) => branch.queue.replace_front(shard, blocks),
+            Verdict::Replace(parts) => branch.queue.replace(shard, parts),
             Verdict::Settled(result) => {
-                let Some(taken) = branch.queue.pop(shard) else { return };
+                let Some(taken) = branch.queue.settled(shard).await else { return };
                 if let Err(error) = result {
-                    taken.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
+                    taken.block.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
                 }
             }
         }
@@ -43,49 +56,93 @@ pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
 }
 
 enum Verdict {
-    /// The block is done with: delivered, refused or given up; all of it is counted.
+    /// The part is done with: delivered, refused or given up; all of it is counted.
     Settled(Result<(), SettleError>),
-    /// The block goes on as others.
-    Replace(Vec<Block>),
+    /// The part goes on as others.
+    Replace(Vec<Part>),
 }
 
-async fn settle(branch: &Branch, block: &Block, span: &Span) -> Verdict {
+async fn settle(branch: &Branch, shard: u32, part: &Part, span: &Span) -> Verdict {
     let retry = &branch.delivery.retry;
     let mut backoff = Backoff::new(retry);
     let started = Instant::now();
     let budget: Duration = retry.max_elapsed_time.into();
     for number in 0.. {
-        let outcome = attempt(branch, block, Attempt { number, trace: span.parent() }).await;
-        let (reason, message, after) = match outcome {
-            Outcome::Delivered { dropped, message } => return delivered(branch, block, dropped, &message),
-            Outcome::Reject { reason, message } => return rejected(branch, block, &reason, &message),
-            Outcome::TooLarge { message } => return too_large(branch, block, &message),
-            Outcome::FallBack { message } => match branch.sender.recode(block) {
-                Some(recoded) => {
-                    tracing::warn!(component = %branch.name, "the backend does not take this protocol version, falling back: {message}");
-                    return Verdict::Replace(vec![inherit(block, recoded)]);
-                }
-                None => return rejected(branch, block, "protocol", &message),
-            },
-            Outcome::Retry { reason, message, after } => (reason, message, after),
+        reserved(&part.block).await;
+        let pass = branch.circuit.admit().await;
+        if let Some(verdict) = is_over(branch, shard, &part.block) {
+            return verdict;
+        }
+        let outcome = attempt(branch, &part.block, Attempt { number, trace: span.parent() }).await;
+        let Outcome::Retry { reason, message, after } = outcome else {
+            if pass.succeeded() {
+                tracing::info!(component = %branch.name, "the backend takes data again, sending goes on as before");
+            }
+            return answered(branch, part, outcome).await;
         };
+        let after = after.map(|after| after.min(MAX_RETRY_AFTER));
+        if pass.failed(after) {
+            tracing::warn!(component = %branch.name, reason,
+                "repeated failure: the backend is asked with one request at a time until it answers: {message}");
+        }
         if !retry.enabled {
-            return undelivered(branch, block, &reason, &message);
+            return undelivered(branch, &part.block, &reason, &message);
         }
         let left = budget.saturating_sub(started.elapsed());
         if !budget.is_zero() && left.is_zero() {
             let words = format!("given up after {:.0?}: {message}", started.elapsed());
-            return undelivered(branch, block, "retries_exhausted", &words);
+            return undelivered(branch, &part.block, "retries_exhausted", &words);
         }
         branch.retried(&reason, &message);
         span.retried(&reason);
-        let wanted = after.unwrap_or_default().min(MAX_RETRY_AFTER);
-        let pause = backoff.pause().max(wanted);
+        let pause = backoff.pause().max(after.unwrap_or_default());
         // The last attempt is made when the budget ends, however long the backend wants to be left alone.
         let pause = if budget.is_zero() { pause } else { pause.min(left) };
         tokio::time::sleep(pause).await;
     }
     unreachable!("attempts are not bounded in number")
+}
+
+/// Waits until a term has reserved the block's timestamps, or is over.
+async fn reserved(block: &Block) {
+    let Some(term) = &block.term else { return };
+    while term.admits(block.time_range.1) == Admission::Later {
+        tokio::time::sleep(RESERVING).await;
+    }
+}
+
+/// Whether a block must not be sent any more, however the backend fares.
+fn is_over(branch: &Branch, shard: u32, block: &Block) -> Option<Verdict> {
+    let (reason, words) = if block.term.as_ref().is_some_and(|term| !term.holds()) {
+        ("stepped_down", "another instance leads now")
+    } else if branch.queue.has_aged(shard) {
+        ("too_old", "its samples are older than `max_age`")
+    } else {
+        return None;
+    };
+    branch.account.tally.dropped(reason, block.items);
+    if let Some(more) = branch.reject_gate.pass() {
+        tracing::warn!(component = %branch.name, reason, items = block.items, suppressed = more,
+            "{} items are not sent any more: {words}", block.items);
+    }
+    Some(Verdict::Settled(Err(SettleError::Final(words.into()))))
+}
+
+/// What becomes of a part after an answer that is no "try again".
+async fn answered(branch: &Branch, part: &Part, outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Delivered { dropped, message } => delivered(branch, &part.block, dropped, &message),
+        Outcome::Reject { reason, message } => refused(branch, part, &reason, &message).await,
+        Outcome::TooLarge { message } => too_large(branch, part, &message).await,
+        Outcome::FallBack { message } => match branch.sender.recode(&part.block) {
+            Some(recoded) => {
+                tracing::warn!(component = %branch.name, "the backend does not take this protocol version, falling back: {message}");
+                Verdict::Replace(vec![inherit(part, recoded)])
+            }
+            None => rejected(branch, &part.block, "protocol", &message).await,
+        },
+        Outcome::Retry { reason, message, .. } => undelivered(branch, &part.block, &reason, &message),
+    }
 }
 
 async fn attempt(branch: &Branch, block: &Block, this: Attempt) -> Outcome {
@@ -138,7 +195,28 @@ fn delivered(branch: &Branch, block: &Block, dropped: u64, message: &str) -> Ver
     Verdict::Settled(Ok(()))
 }
 
-fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verdict {
+/// A final "no": of a replay it says that the backend has it already; else the part is cut further, by choice, or lost.
+async fn refused(branch: &Branch, part: &Part, reason: &str, message: &str) -> Verdict {
+    if part.replay {
+        branch.account.tally.merged(part.block.items);
+        branch.replayed.add(part.block.items as f64);
+        tracing::info!(component = %branch.name, items = part.block.items, reason,
+            "a request of before the restart was refused, most likely because it had arrived: {message}");
+        return Verdict::Settled(Ok(()));
+    }
+    if branch.delivery.queue.on_reject == OnReject::Bisect {
+        let left = part.bisect.clone().unwrap_or_else(|| Arc::new(AtomicU32::new(BISECT)));
+        let may = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(2)).is_ok();
+        if let Some((first, second)) = branch.sender.split(&part.block).filter(|_| may) {
+            tokio::time::sleep(BISECT_PAUSE).await;
+            let half = |block| Part { bisect: Some(Arc::clone(&left)), ..inherit(part, block) };
+            return Verdict::Replace(vec![half(first), half(second)]);
+        }
+    }
+    rejected(branch, &part.block, reason, message).await
+}
+
+async fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verdict {
     branch.account.tally.dropped(reason.to_string(), block.items);
     branch.status.set(Status::Degraded(format!("refused by the backend ({reason}): {message}")));
     if let Some(more) = branch.reject_gate.pass() {
@@ -146,7 +224,23 @@ fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verd
         tracing::error!(component = %branch.name, reason, items = block.items, series, suppressed = more,
             "the backend refused a request for good, {} items are lost: {message}", block.items);
     }
+    bury(branch, block, reason, message).await;
     Verdict::Settled(Err(SettleError::Final(message.to_string())))
+}
+
+/// Keeps a refused request for people to look at, where config wants that.
+async fn bury(branch: &Branch, block: &Block, reason: &str, message: &str) {
+    let Some(letters) = branch.dead_letters.clone() else { return };
+    let (name, block, reason, message) = (branch.name.clone(), block.clone(), reason.to_string(), message.to_string());
+    let kept = tokio::task::spawn_blocking(move || letters.keep(&name, &block, &reason, &message)).await;
+    let error = match kept {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    if let Some(more) = branch.letter_gate.pass() {
+        tracing::error!(component = %branch.name, suppressed = more, "a refused request could not be kept: {error}");
+    }
 }
 
 /// Given up without a final word from the backend: lost here, and whoever waits may send it again.
@@ -160,23 +254,25 @@ fn undelivered(branch: &Branch, block: &Block, reason: &str, message: &str) -> V
     Verdict::Settled(Err(SettleError::Retryable(message.to_string())))
 }
 
-fn too_large(branch: &Branch, block: &Block, message: &str) -> Verdict {
+async fn too_large(branch: &Branch, part: &Part, message: &str) -> Verdict {
+    let block = &part.block;
     match branch.sender.split(block) {
         Some((first, second)) => {
             if let Some(more) = branch.retry_gate.pass() {
                 tracing::warn!(component = %branch.name, bytes = block.payload.bytes().len(), suppressed = more,
                     "the backend says the request is too large, sending it in halves: {message}");
             }
-            Verdict::Replace(vec![inherit(block, first), inherit(block, second)])
+            Verdict::Replace(vec![inherit(part, first), inherit(part, second)])
         }
-        None => rejected(branch, block, "too_large", message),
+        None => rejected(branch, block, "too_large", message).await,
     }
 }
 
-/// A part of a block answers to the same waiters and holds the same permit.
-fn inherit(parent: &Block, mut child: Block) -> Block {
-    child.receipts = parent.receipts.clone();
-    child.permit = parent.permit.clone();
-    child.shard = parent.shard;
-    child
+/// A piece of a part answers to the same waiters, under the same term.
+fn inherit(parent: &Part, mut child: Block) -> Part {
+    child.receipts = parent.block.receipts.clone();
+    child.permit = parent.block.permit.clone();
+    child.term = parent.block.term.clone();
+    child.shard = parent.block.shard;
+    Part { block: child, replay: parent.replay, bisect: parent.bisect.clone() }
 }

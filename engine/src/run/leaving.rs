@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::parts::RunningBranch;
-use crate::delivery::Branch;
+use crate::delivery::{Branch, PutAway};
 
 /// An exporter on its way out.
 pub(super) struct Leaving {
@@ -18,7 +18,7 @@ pub(super) struct Leaving {
     recall: ShutdownTrigger,
     /// Gives the workers back if it was recalled.
     task: JoinHandle<JoinSet<()>>,
-    gone: watch::Receiver<Option<u64>>,
+    gone: watch::Receiver<Option<PutAway>>,
 }
 
 impl Leaving {
@@ -40,13 +40,15 @@ impl Leaving {
                 () = tokio::time::sleep(limit) => "removed",
             };
             workers.shutdown().await;
-            let abandoned = branch.abandon(reason);
-            if abandoned > 0 {
-                tracing::error!(component = %branch.name, items = abandoned,
-                    "the exporter was removed, and {abandoned} items could not be delivered in time: they are lost");
+            let left = branch.put_away_as(reason).await;
+            if left != PutAway::default() {
+                let PutAway { kept, lost } = left;
+                tracing::error!(component = %branch.name, kept, lost,
+                    "the exporter was removed, and not everything could be delivered in time: {lost} items are lost, \
+                     {kept} stay on disk for an exporter of this name");
             }
             branch.status.remove();
-            tell.send_replace(Some(abandoned));
+            tell.send_replace(Some(left));
             workers
         });
         Leaving { branch, recall, task, gone }
@@ -71,8 +73,8 @@ impl Leaving {
         self.gone().await;
     }
 
-    /// Waits until it is gone; how many items it gave up.
-    pub(super) async fn ended(self) -> u64 {
+    /// Waits until it is gone; what it did not deliver.
+    pub(super) async fn ended(self) -> PutAway {
         self.gone().await;
         self.gone.borrow().unwrap_or_default()
     }
@@ -81,9 +83,7 @@ impl Leaving {
     pub(super) async fn recall(self) -> JoinSet<()> {
         self.recall.fire();
         // A panic there was told of where it happened.
-        let workers = self.task.await.unwrap_or_default();
-        self.branch.queue.reopen();
-        workers
+        self.task.await.unwrap_or_default()
     }
 }
 

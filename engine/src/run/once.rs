@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Budget, Host, Kind, Output, PassEnd, Shutdown, StartError};
-use steadyline_telemetry::Signal;
+use steadyline_component::{Budget, Host, Kind, Output, Outputs, PassEnd, Shutdown, StartError};
 
 use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::poll::PollTask;
@@ -39,16 +38,18 @@ impl Graph {
                     .map_err(|e| StartError(format!("receiver `{}`: {e}", receiver.id)))?;
             }
             let name = receiver.id.as_str();
-            let account = self.shared.books.open(Kind::Receiver, name, Signal::Metrics, "");
-            let places = receiver.feeds.iter().flat_map(|(_, places)| places);
-            let feeds = Feeds::new(places.map(|&place| Arc::clone(&self.pipelines[place].pipeline)).collect());
-            let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
-            let (under_way, traces) = (UnderWay::new(), self.shared.traces.clone());
-            let intake = SourceIntake { feeds, account, budget, hard_stop, under_way, traces };
+            let outputs = Outputs::new(receiver.feeds.iter().map(|(signal, places)| {
+                let account = self.shared.books.open(Kind::Receiver, name, *signal, "");
+                let pipelines = places.iter().map(|&place| Arc::clone(&self.pipelines[place].pipeline)).collect();
+                let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
+                let (under_way, traces) = (UnderWay::new(), self.shared.traces.clone());
+                let feeds = Feeds::new(pipelines);
+                let intake = SourceIntake { feeds, account, budget, hard_stop, under_way, traces };
+                (*signal, Output::new(Arc::new(intake)))
+            }));
             let status = self.shared.board.component(&format!("receiver:{name}"));
             let meter = component_meter(&self.shared.meter, "receiver", &receiver.id);
-            let output = Output::new(Arc::new(intake));
-            let mut task = PollTask::new(name, polling, output, self.shared.clock.clone(), status, &meter);
+            let mut task = PollTask::new(name, polling, outputs, self.shared.clock.clone(), status, &meter);
             let end = match document {
                 Some(document) => task.replay(document, &stop).await,
                 None => task.pass(&stop).await,

@@ -60,6 +60,8 @@ pub(super) struct RunningReceiver {
     pub(super) feeds: BTreeMap<Signal, Vec<ComponentId>>,
     pub(super) intakes: BTreeMap<Signal, Arc<SourceIntake>>,
     pub(super) stop: ShutdownTrigger,
+    /// Then it says by itself that its series end.
+    pub(super) is_polled: bool,
     pub(super) task: Task,
 }
 

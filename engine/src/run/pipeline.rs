@@ -15,6 +15,9 @@ use super::joint::Joint;
 use crate::books::Account;
 use crate::delivery::{Branch, Call};
 
+/// How long a backend must have failed for its pipeline to count as failing.
+const FAILING_AFTER: Duration = Duration::from_secs(10);
+
 /// A processor that wants to be woken within this time has more to say now.
 const AT_ONCE: Duration = Duration::from_millis(2);
 
@@ -133,7 +136,7 @@ impl Pipeline {
     pub fn outlook(&self) -> Outlook {
         let branches = self.outlets.branches.iter().map(|branch| match branch {
             branch if branch.queue.is_full() => Outlook::Full,
-            branch if branch.is_failing() => Outlook::Failing,
+            branch if branch.is_failing(FAILING_AFTER) && !branch.queue.is_empty() => Outlook::Failing,
             _ => Outlook::Works,
         });
         let joints = self.outlets.joints.iter().map(|joint| joint.outlook());

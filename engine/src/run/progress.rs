@@ -17,17 +17,21 @@ struct Last {
 }
 
 impl Progress {
-    /// The epoch and time of the next pass, at `now` or, if the clock stands behind, just above the last one.
-    pub fn next(&self, now: u64) -> (u64, u64) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Remote write counts in milliseconds: two ticks must differ there too.
-        *last = Last { epoch: last.epoch + 1, time: now.max(last.time + 1_000_000) };
+    /// The epoch and time of the last pass; 0 if there was none.
+    pub fn last(&self) -> (u64, u64) {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (last.epoch, last.time)
     }
 
-    /// The pass that ends all series of the source.
+    /// A pass began.
+    pub fn reached(&self, epoch: u64, time: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Last { epoch, time };
+    }
+
+    /// The pass that ends all series of the source, which nobody polls for this pipeline any more.
     pub fn end(&self, now: u64) -> Pass {
-        let (epoch, time) = self.next(now);
-        Pass { epoch, time, interval: Duration::ZERO, timeout: Duration::ZERO, end: Some(PassEnd::Removed) }
+        let (epoch, time) = self.last();
+        let (interval, timeout) = (Duration::ZERO, Duration::ZERO);
+        Pass { epoch, time: now.max(time), interval, timeout, end: Some(PassEnd::Removed) }
     }
 }

@@ -108,7 +108,12 @@ impl Running {
         let branches = self.branches.iter().map(|(key, running)| (key.clone(), Arc::clone(&running.branch)));
         let branches: BTreeMap<BranchKey, Arc<Branch>> = branches.collect();
         let mut queues = branches.clone();
-        queues.extend(self.leaving.iter().map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch))));
+        queues.extend(
+            self.leaving
+                .iter()
+                .filter(|(_, leaving)| !leaving.is_over())
+                .map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch))),
+        );
         let receivers = self.receivers.iter().filter(|(_, running)| !running.task.is_over());
         let pipelines = self.pipelines.iter().filter(|(id, _)| is_well(&format!("pipeline:{id}")));
         let pipeline = |running: &super::parts::RunningPipeline| PreviousPipeline {

@@ -128,13 +128,12 @@ impl Running {
         let outputs = Outputs::new(outputs);
         let status = self.shared.board.place(&name);
         let board = &self.shared.board;
+        let is_polled = matches!(source, SourceKind::Polled(_));
         let task = match source {
             SourceKind::Polled(polling) => {
                 let meter = component_meter(&self.shared.meter, "receiver", &id);
-                // Pollers make metrics; the plan has refused pipelines of other signals.
-                let Some(output) = outputs.of(Signal::Metrics).cloned() else { return };
                 let progress = Arc::clone(self.progress.entry(id.clone()).or_default());
-                let poll = PollTask::new(id.as_str(), polling, output, self.shared.clock.clone(), status, &meter)
+                let poll = PollTask::new(id.as_str(), polling, outputs, self.shared.clock.clone(), status, &meter)
                     .resuming(progress)
                     .traced(self.shared.traces.clone());
                 Task::spawn(board, name, poll.run(stop))
@@ -156,7 +155,7 @@ impl Running {
             SourceKind::Running => return,
         };
         let feeds = feeds.iter().map(|(signal, places)| (*signal, ids(places))).collect();
-        self.receivers.insert(id, RunningReceiver { feeds, intakes, stop: trigger, task });
+        self.receivers.insert(id, RunningReceiver { feeds, intakes, stop: trigger, is_polled, task });
     }
 
     /// The intake of a receiver that feeds these pipelines.

@@ -18,7 +18,13 @@ pub(super) fn fit_queues<'a>(branches: impl Iterator<Item = &'a Arc<Branch>>, to
     let standard = bytes(&QueueConfig::default());
     let (mut fixed, mut flexible) = (0, Vec::new());
     for branch in branches {
-        match bytes(&branch.delivery.queue) {
+        let config = &branch.delivery.queue;
+        match bytes(config) {
+            // Only what waits in memory counts.
+            size if config.storage.is_some() => {
+                branch.queue.set_capacity(size);
+                fixed += config.memory_size.as_usize() as u64;
+            }
             size if size == standard => flexible.push(branch),
             size => {
                 branch.queue.set_capacity(size);

@@ -45,6 +45,7 @@ impl Started {
             }
             let (life, shutdown) = Shutdown::new();
             let host = Host { shutdown, ..host.clone() };
+            branch.open().await?;
             branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
             self.lives.insert(key.clone(), life);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadyline_component::{Kind, Status};
 
 use super::service::Running;
+use crate::delivery::PutAway;
 
 /// What a stop left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,13 +44,12 @@ impl Running {
         }
         self.hard_stop.0.fire();
         self.abort_tasks().await;
-        let mut abandoned = 0;
-        for running in self.branches.values() {
-            running.branch.queue.close();
-            abandoned += running.branch.abandon("shutdown");
-        }
+        let away = self.branches.values().map(|running| running.branch.put_away());
+        let away = futures_util::future::join_all(away).await;
+        let mut left = PutAway::default();
+        away.into_iter().for_each(|away| left.add(away));
         for (_, leaving) in std::mem::take(&mut self.leaving) {
-            abandoned += leaving.ended().await;
+            left.add(leaving.ended().await);
         }
         let farewells = async { while self.farewells.join_next().await.is_some() {} };
         within(GRACE, "what a reload took away", farewells).await;
@@ -61,7 +61,7 @@ impl Running {
         }
         // Last, so that it tells how everything ended.
         std::mem::take(&mut self.telemetry).stop().await;
-        self.report(abandoned)
+        self.report(left)
     }
 
     fn tell_that_it_stops(&self) {
@@ -123,8 +123,8 @@ impl Running {
         }
     }
 
-    fn report(&self, abandoned: u64) -> StopReport {
-        let mut report = StopReport { abandoned, ..StopReport::default() };
+    fn report(&self, left: PutAway) -> StopReport {
+        let mut report = StopReport { abandoned: left.lost, kept: left.kept, ..StopReport::default() };
         for account in self.shared.books.read() {
             let balance = account.tally.balance();
             if account.kind == Kind::Exporter {

@@ -86,20 +86,16 @@ impl Running {
         self.budget.resize(sizes::in_flight(total, queues));
     }
 
-    /// Stops receivers that changed or are gone. Gives what sources the pipelines lose: (source, pipelines).
-    async fn stop_receivers(
-        &mut self,
-        new: &[ReceiverNode],
-        feeds: &Feeds,
-        deadline: Instant,
-    ) -> Vec<(ComponentId, Vec<Feed>)> {
+    /// Stops receivers that changed or are gone. Gives what sources the pipelines lose.
+    async fn stop_receivers(&mut self, new: &[ReceiverNode], feeds: &Feeds, deadline: Instant) -> Vec<Lost> {
         let mut ends = Vec::new();
         let mut leaving = Vec::new();
         for id in self.receivers.keys().cloned().collect::<Vec<_>>() {
             let node = new.iter().find(|node| node.id == id);
             let lost = self.lost_by(&id, node, feeds);
             if !lost.is_empty() {
-                ends.push((id.clone(), lost));
+                let is_told = node.is_none() && self.receivers.get(&id).is_some_and(|receiver| receiver.is_polled);
+                ends.push(Lost { id: id.clone(), pipelines: lost, is_told });
             }
             if node.is_some_and(|node| matches!(node.source, SourceKind::Running)) {
                 continue;
@@ -153,14 +149,16 @@ impl Running {
     }
 
     /// Tells pipelines, by the old way, which sources they have no more.
-    async fn end_series(&self, ends: Vec<(ComponentId, Vec<Feed>)>) {
-        for (id, pipelines) in ends {
+    async fn end_series(&self, ends: Vec<Lost>) {
+        for Lost { id, pipelines, is_told } in ends {
             let progress = self.progress.get(&id).cloned().unwrap_or_default();
             let pass = Some(progress.end(self.shared.clock.now().unix_nanos));
             let header = Header { source: Arc::from(id.as_str()), pass, ..Header::default() };
             let batch = Batch { header, data: Data::Metrics(Metrics::default()) };
-            // What finds no room is counted where it waited.
-            let _ = push(&pipelines, batch, self.hard_stop.1.clone()).await;
+            if !is_told {
+                // What finds no room is counted where it waited.
+                let _ = push(&pipelines, batch, self.hard_stop.1.clone()).await;
+            }
             for pipeline in &pipelines {
                 pipeline.settle(GRACE).await;
             }
@@ -254,14 +252,23 @@ impl Running {
     ) {
         let mut old = std::mem::take(&mut self.branches);
         let mut halting = Vec::new();
+        let mut apart = Vec::new();
         for (key, branch) in new {
             if let Some(running) = old.remove(&key) {
                 if Arc::ptr_eq(&running.branch, &branch) {
                     self.branches.insert(key, running);
                     continue;
                 }
+                if !branch.shares_queue_with(&running.branch) {
+                    // What waits in another place is sent from there.
+                    apart.push((key.clone(), running));
+                    halting.push((key, branch, None));
+                    continue;
+                }
                 halting.push((key, branch, Some((running.branch, running.workers))));
-            } else if let Some(leaving) = self.leaving.remove(&key) {
+            } else if self.leaving.get(&key).is_some_and(|leaving| branch.shares_queue_with(&leaving.branch))
+                && let Some(leaving) = self.leaving.remove(&key)
+            {
                 let was = Arc::clone(&leaving.branch);
                 halting.push((key, branch, Some((was, leaving.recall().await))));
             } else {
@@ -272,6 +279,7 @@ impl Running {
         let halted = halting.into_iter().map(async |(key, branch, old)| {
             if let Some((old, workers)) = old {
                 old.halt(workers, patience).await;
+                branch.settle_in();
             }
             (key, branch)
         });
@@ -279,7 +287,7 @@ impl Running {
             let life = lives.remove(&key);
             self.branches.insert(key, RunningBranch::begin(branch, life));
         }
-        for (key, running) in old {
+        for (key, running) in old.into_iter().chain(apart) {
             let leaving = Leaving::begin(running, self.shutdown_timeout, self.hard_stop.1.clone());
             self.leaving.insert(key, leaving);
         }
@@ -361,6 +369,14 @@ impl Running {
             self.branches.values().map(|running| &running.branch).chain(leaving).cloned().collect();
         self.shared.reading.running(&branches, &self.budget);
     }
+}
+
+/// A source that pipelines have no more.
+struct Lost {
+    id: ComponentId,
+    pipelines: Vec<Feed>,
+    /// The source said so itself, when it was stopped.
+    is_told: bool,
 }
 
 /// A part of the running graph that batches pass.

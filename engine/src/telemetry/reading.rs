@@ -182,6 +182,12 @@ fn queue(families: &mut Families, branch: &Branch) {
     gauge("otelcol_exporter_queue_capacity", "Bytes that the queue may hold.", queue.capacity() as f64);
     gauge("steadyline_exporter_queue_blocks", "Requests in the queue.", queue.len() as f64);
     gauge("steadyline_exporter_queue_items", "Items in the queue.", queue.items() as f64);
+    gauge("steadyline_exporter_queue_disk_bytes", "Bytes in the queue that are on disk.", queue.disk_bytes() as f64);
+    let help = "Bytes that the queue's files take.";
+    gauge("steadyline_exporter_queue_file_bytes", help, queue.file_bytes() as f64);
+    gauge("steadyline_exporter_shards", "Shards that take what comes.", f64::from(queue.shards()));
+    let help = "1 while the backend fails and is only probed.";
+    gauge("steadyline_exporter_circuit_open", help, f64::from(branch.circuit.is_open()));
     let help = "How long the oldest request has waited.";
     gauge("steadyline_exporter_queue_oldest_age_seconds", help, queue.oldest_age());
 }

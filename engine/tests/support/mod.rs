@@ -27,6 +27,21 @@ pub struct Stage {
     pub poll_script: Mutex<VecDeque<PollAct>>,
     pub passes: Mutex<Vec<(u64, PassEnd)>>,
     pub hang: Mutex<bool>,
+    /// How long each attempt takes.
+    pub delay: Mutex<Duration>,
+    /// Blocks that hold this word are refused for good.
+    pub refuse: Mutex<Option<&'static str>>,
+    /// Every so manieth attempt is to be repeated.
+    pub flaky: Mutex<Option<usize>>,
+    /// Attempts under way, and the most that ever were.
+    pub under_way: Mutex<(usize, usize)>,
+}
+
+impl Stage {
+    fn enter(&self) {
+        let mut under_way = self.under_way.lock().unwrap();
+        *under_way = (under_way.0 + 1, under_way.1.max(under_way.0 + 1));
+    }
 }
 
 pub enum PollAct {
@@ -53,6 +68,9 @@ pub struct NameConfig {
     pub multiplier: Option<f64>,
     pub consumers: Option<u32>,
     pub wait: bool,
+    /// A block a point, sharded by its name; what waits is joined.
+    pub lanes: bool,
+    pub sending_queue: Option<QueueConfig>,
 }
 
 const fn spec(name: &'static str) -> Spec {
@@ -132,9 +150,14 @@ impl Poller for TestPoller {
 
 pub struct BackendFactory;
 
-struct TestEncoder;
+struct TestEncoder {
+    lanes: bool,
+}
 
-struct TestSender(Arc<Stage>);
+struct TestSender {
+    stage: Arc<Stage>,
+    lanes: bool,
+}
 
 impl Component for BackendFactory {
     type Config = NameConfig;
@@ -142,15 +165,17 @@ impl Component for BackendFactory {
     const SPEC: Spec = spec("backend");
 
     fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Exporter> {
-        let mut queue = QueueConfig::default();
+        let mut queue = config.sending_queue.clone().unwrap_or_default();
         queue.queue_size = config.queue.unwrap_or(queue.queue_size);
         let mut retry = RetryConfig::default();
         retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
         retry.multiplier = config.multiplier.unwrap_or(retry.multiplier);
-        queue.num_consumers = config.consumers.or(Some(1));
+        if config.sending_queue.is_none() {
+            queue.num_consumers = config.consumers.or(Some(1));
+        }
         Some(Exporter::Queued {
-            encoder: Box::new(TestEncoder),
-            sender: Arc::new(TestSender(stage(&config.name))),
+            encoder: Box::new(TestEncoder { lanes: config.lanes }),
+            sender: Arc::new(TestSender { stage: stage(&config.name), lanes: config.lanes }),
             delivery: DeliveryConfig { timeout: Duration::from_secs(5), retry, queue },
         })
     }
@@ -171,9 +196,13 @@ pub fn block(text: &str, items: u64) -> Block {
 }
 
 impl Encoder for TestEncoder {
-    fn encode(&mut self, batch: &Batch, _: u32, encoded: &mut Encoded<'_>) {
-        if let Some(metrics) = batch.as_metrics().filter(|metrics| !metrics.is_empty()) {
-            let lines = testkit::render(metrics);
+    fn encode(&mut self, batch: &Batch, shards: u32, encoded: &mut Encoded<'_>) {
+        let Some(metrics) = batch.as_metrics().filter(|metrics| !metrics.is_empty()) else { return };
+        let lines = testkit::render(metrics);
+        if self.lanes {
+            let shard = |line: &str| line.split(' ').next().unwrap().bytes().map(u32::from).sum::<u32>() % shards;
+            encoded.blocks.extend(lines.iter().map(|line| Block { shard: shard(line), ..block(line, 1) }));
+        } else {
             encoded.blocks.push(block(&lines.join(";"), metrics.points() as u64));
         }
     }
@@ -183,15 +212,38 @@ impl Encoder for TestEncoder {
 impl Sender for TestSender {
     async fn send(&self, block: &Block, _: &Attempt) -> Outcome {
         let text = String::from_utf8(block.payload.bytes().to_vec()).unwrap();
-        self.0.attempts.lock().unwrap().push(text.clone());
-        if *self.0.hang.lock().unwrap() {
+        let stage = &self.stage;
+        stage.attempts.lock().unwrap().push(text.clone());
+        if *stage.hang.lock().unwrap() {
             std::future::pending::<()>().await;
         }
-        let outcome = self.0.script.lock().unwrap().pop_front().unwrap_or(Outcome::DELIVERED);
+        let delay = *stage.delay.lock().unwrap();
+        if !delay.is_zero() {
+            stage.enter();
+            tokio::time::sleep(delay).await;
+            stage.under_way.lock().unwrap().0 -= 1;
+        }
+        let attempts = stage.attempts.lock().unwrap().len();
+        if stage.flaky.lock().unwrap().is_some_and(|every| attempts % every == 0) {
+            return Outcome::Retry { reason: "http_503".into(), message: "busy".into(), after: None };
+        }
+        if stage.refuse.lock().unwrap().is_some_and(|word| text.contains(word)) {
+            return Outcome::Reject { reason: "http_400".into(), message: "one of them is bad".into() };
+        }
+        let outcome = stage.script.lock().unwrap().pop_front().unwrap_or(Outcome::DELIVERED);
         if matches!(outcome, Outcome::Delivered { .. }) {
-            self.0.delivered.lock().unwrap().push(text);
+            stage.delivered.lock().unwrap().extend(text.split(';').map(str::to_string));
         }
         outcome
+    }
+
+    fn join_limit(&self) -> JoinLimit {
+        if self.lanes { JoinLimit { bytes: 1 << 20, items: 8 } } else { JoinLimit::default() }
+    }
+
+    fn join(&self, blocks: &[Block]) -> Option<Block> {
+        let texts: Vec<_> = blocks.iter().map(|block| String::from_utf8_lossy(block.payload.bytes())).collect();
+        Some(block(&texts.join(";"), blocks.iter().map(|block| block.items).sum()))
     }
 
     fn split(&self, part: &Block) -> Option<(Block, Block)> {
@@ -273,6 +325,38 @@ impl Processor for Halves {
     }
 }
 
+pub struct FolderFactory;
+
+/// A storage of folders, not locked.
+struct FolderStorage(std::path::PathBuf);
+
+impl Component for FolderFactory {
+    type Config = NameConfig;
+    type Made = Arc<dyn Extension>;
+    const SPEC: Spec = Spec { signals: &[], ..spec("folder") };
+
+    fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
+        Some(Arc::new(FolderStorage(config.name.into())))
+    }
+}
+
+impl Extension for FolderStorage {
+    fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Storage for FolderStorage {
+    async fn open(&self, _: &Owner) -> Result<Arc<dyn Area>, StorageError> {
+        Err(StorageError { message: "it has folders only".into(), retryable: false })
+    }
+
+    async fn folder(&self, owner: &Owner) -> Result<Option<Folder>, StorageError> {
+        Ok(Some(Folder { path: self.0.join(owner.id.replace('/', "~")), sync: true }))
+    }
+}
+
 pub struct JoinFactory;
 
 /// A connector that passes everything on.
@@ -342,6 +426,7 @@ pub fn registry() -> Registry {
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WantsCumulative>(),
         Factory::exporter::<WitnessFactory>(),
+        Factory::extension::<FolderFactory>(),
         Factory::connector::<JoinFactory>(&[(Signal::Metrics, Signal::Metrics)]),
     ])
 }

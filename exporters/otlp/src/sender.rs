@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, request, respo
 use http_body_util::{BodyExt, Full};
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{
-    Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError, TraceParent,
+    Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent,
 };
 use steadyline_http::error::find;
 use steadyline_http::{TransportError, TransportErrorKind, is_refusal, peer_of};
@@ -154,6 +154,14 @@ impl Sender for GrpcSender {
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
         self.format.halve(block)
+    }
+
+    fn join_limit(&self) -> JoinLimit {
+        steadyline_otlp::request::JOIN_LIMIT
+    }
+
+    fn join(&self, blocks: &[Block]) -> Option<Block> {
+        self.format.join(blocks)
     }
 
     async fn check(&self) -> Vec<CheckRow> {

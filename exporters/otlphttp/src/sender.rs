@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Uri};
 use steadyline_component::{
-    Attempt, Authenticator, Block, CheckRow, Host, Outcome, Payload, Sender, StartError, TraceParent,
+    Attempt, Authenticator, Block, CheckRow, Host, JoinLimit, Outcome, Payload, Sender, StartError, TraceParent,
 };
 use steadyline_http::Client;
 use steadyline_otlp::answer::http_outcome;
@@ -71,6 +71,14 @@ impl Sender for HttpSender {
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
         self.format.halve(block)
+    }
+
+    fn join_limit(&self) -> JoinLimit {
+        steadyline_otlp::request::JOIN_LIMIT
+    }
+
+    fn join(&self, blocks: &[Block]) -> Option<Block> {
+        self.format.join(blocks)
     }
 
     async fn check(&self) -> Vec<CheckRow> {

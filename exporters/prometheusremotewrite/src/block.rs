@@ -90,6 +90,26 @@ pub(crate) fn split(block: &Block) -> Option<(Block, Block)> {
     Some((with_request(block, protocol, &first), with_request(block, protocol, &second)))
 }
 
+/// One block of several of version 1.0: a request is a list of series, so that requests one after the other are one.
+/// `None` for version 2.0, whose requests number their strings each for itself, and for what does not open.
+pub(crate) fn join(blocks: &[Block]) -> Option<Block> {
+    let first = blocks.first()?;
+    if blocks.iter().any(|block| Protocol::of(block) != Protocol::V1) {
+        return None;
+    }
+    let mut whole = Vec::with_capacity(blocks.iter().map(|block| block.uncompressed as usize).sum());
+    for block in blocks {
+        whole.extend_from_slice(&request(block)?);
+    }
+    Some(Block {
+        payload: Compressor::new().compress(&whole).into(),
+        items: blocks.iter().map(|block| block.items).sum(),
+        uncompressed: whole.len() as u64,
+        time_range: steadyline_component::exporter::time_range_of(blocks),
+        ..first.clone()
+    })
+}
+
 /// A block of version 2.0 in version 1.0.
 pub(crate) fn recode(block: &Block) -> Option<Block> {
     if Protocol::of(block) == Protocol::V1 {

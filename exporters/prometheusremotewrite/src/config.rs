@@ -1,15 +1,20 @@
 //! What the exporter can be told. Keys and meanings are the Collector's where it has them; what is ours says so.
 
 use std::collections::BTreeMap;
+use std::time::Duration as StdDuration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use steadyline_component::JoinLimit;
 use steadyline_component::exporter::{DeliveryConfig, QueueConfig, RetryConfig};
 use steadyline_config::{ByteSize, Duration};
 use steadyline_prometheus::TranslationStrategy;
 
 use crate::block::Protocol;
 use crate::encoder::{BlockLimits, ResourceLabels, Settings};
+
+/// Amazon Managed Prometheus refuses samples that are older, as Cortex does by default.
+const MAX_AGE: StdDuration = StdDuration::from_secs(3600);
 
 steadyline_http::with_client_keys! {
     /// Where to send, how names and labels are made, and how requests are cut.
@@ -24,7 +29,7 @@ steadyline_http::with_client_keys! {
         pub timeout: Duration = Duration::from_secs(30),
         /// How failed attempts are repeated.
         pub retry_on_failure: RetryConfig = RetryConfig::default(),
-        /// The queue of finished requests. `num_consumers` requests are in flight at a time, each for other series.
+        /// The queue of finished requests. Up to `max_shards` requests are under way at a time, each for other series.
         pub sending_queue: QueueConfig = QueueConfig::default(),
         /// The version of remote write: `prometheus.WriteRequest` is 1.0, the only one that Amazon Managed Prometheus
         /// documents; `io.prometheus.write.v2.Request` is 2.0. A backend that does not speak 2.0 gets 1.0 instead.
@@ -160,12 +165,21 @@ impl Config {
         }
     }
 
+    /// How large a request is made of what waits behind a slow backend: as large as any, by its size before compression.
+    pub(crate) fn join_limit(&self) -> JoinLimit {
+        let bytes = self.max_request_size_bytes.bytes().min(self.max_batch_size_bytes.bytes());
+        JoinLimit { bytes, items: self.max_samples_per_send as u64 }
+    }
+
     /// The keys that all queued exporters share.
     pub(crate) fn delivery(&self) -> DeliveryConfig {
         DeliveryConfig {
             timeout: self.timeout.get(),
             retry: self.retry_on_failure.clone(),
-            queue: self.sending_queue.clone(),
+            queue: QueueConfig {
+                max_age: self.sending_queue.max_age.or(Some(MAX_AGE.into())),
+                ..self.sending_queue.clone()
+            },
         }
     }
 }

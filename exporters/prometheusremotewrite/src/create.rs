@@ -31,8 +31,9 @@ pub(crate) fn exporter(config: &Config, context: &mut CreateContext<'_>) -> Opti
     let fell_back = Arc::new(AtomicBool::new(false));
     let settings = config.settings(external);
     let protocol = settings.protocol;
+    let join_limit = config.join_limit();
     let encoder = RemoteWriteEncoder::new(settings, Arc::clone(&fell_back), context.clock.clone(), context.meter);
-    let sender = RemoteWriteSender::new(client, endpoint, auth, protocol, fell_back, context.meter);
+    let sender = RemoteWriteSender::new(client, endpoint, auth, protocol, fell_back, context.meter, join_limit);
     Some(Exporter::Queued { encoder: Box::new(encoder), sender: Arc::new(sender), delivery: config.delivery() })
 }
 

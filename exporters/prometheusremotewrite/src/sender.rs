@@ -7,8 +7,8 @@ use std::time::Instant;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use steadyline_component::{
-    Attempt, Authenticator, Block, CheckRow, Host, IamStatement, Instrument, Meter, Outcome, Payload, Sender,
-    StartError, Verdict, async_trait,
+    Attempt, Authenticator, Block, CheckRow, Host, IamStatement, Instrument, JoinLimit, Meter, Outcome, Payload,
+    Sender, StartError, Verdict, async_trait,
 };
 use steadyline_http::{Answer, Client, TransportError, TransportErrorKind};
 use steadyline_prometheus::wire::rw2;
@@ -36,6 +36,7 @@ pub(crate) struct RemoteWriteSender {
     /// Set once the backend turned out to know version 1.0 only; the encoder reads it.
     fell_back: Arc<AtomicBool>,
     deduplicated: Arc<Instrument>,
+    join_limit: JoinLimit,
 }
 
 impl RemoteWriteSender {
@@ -47,6 +48,7 @@ impl RemoteWriteSender {
         protocol: Protocol,
         fell_back: Arc<AtomicBool>,
         meter: &Meter,
+        join_limit: JoinLimit,
     ) -> Self {
         let deduplicated = meter.counter(
             "remote_write_deduplicated",
@@ -54,7 +56,7 @@ impl RemoteWriteSender {
             &[],
         );
         let headers = [headers(Protocol::V1), headers(Protocol::V2)];
-        RemoteWriteSender { client, endpoint, auth, protocol, headers, fell_back, deduplicated }
+        RemoteWriteSender { client, endpoint, auth, protocol, headers, fell_back, deduplicated, join_limit }
     }
 
     async fn post(&self, protocol: Protocol, payload: &Payload) -> Result<Answer, TransportError> {
@@ -97,6 +99,14 @@ impl Sender for RemoteWriteSender {
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
         block::split(block)
+    }
+
+    fn join_limit(&self) -> JoinLimit {
+        self.join_limit
+    }
+
+    fn join(&self, blocks: &[Block]) -> Option<Block> {
+        block::join(blocks)
     }
 
     fn recode(&self, block: &Block) -> Option<Block> {

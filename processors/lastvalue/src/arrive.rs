@@ -14,7 +14,7 @@ use crate::guard::Entity;
 use crate::identity::Identity;
 use crate::merge::{add_bodies, add_numbers};
 use crate::processor::LastValue;
-use crate::series::{ENDED, Entry, OWED, STALE, TRANSIENT, WAITING};
+use crate::series::{DIRTY, ENDED, Entry, OWED, RESTORED, STALE, TRANSIENT, WAITING};
 
 /// A point further ahead of the clock than this counts as of now: receivers refuse it, and all that follow it.
 const AHEAD: u64 = 600 * 1_000_000_000;
@@ -70,7 +70,8 @@ pub(crate) struct Sample<'a> {
 impl LastValue {
     /// Takes every point of a batch.
     pub(crate) fn arrive(&mut self, metrics: &Metrics, header: &Header, source: u16, seen: u32, work: &mut Work<'_>) {
-        let (tick, now) = (ticks(work.now.mono), work.now.unix_nanos);
+        let tick = ticks(work.now.mono);
+        let now = header.term.as_ref().map_or(work.now.unix_nanos, |term| term.time());
         let at = Arrival { metrics, header, source, seen, tick, now };
         for metric in metrics.tables().metrics.iter().filter(|metric| !metric.points.is_empty()) {
             let delta = metric.kind.temporality() == Some(Temporality::Delta);
@@ -149,6 +150,9 @@ impl LastValue {
         if !entry.is(ENDED | STALE) {
             entry.source = at.source;
             entry.seen = at.seen;
+            if entry.is(RESTORED) {
+                self.confirmed(id);
+            }
         }
         self.counts.merged += 1;
     }
@@ -169,6 +173,7 @@ impl LastValue {
         self.enqueue(id);
         let entry = self.store.get_mut(id);
         entry.set(STALE);
+        entry.clear(RESTORED);
         entry.time = sample.time;
         entry.source = at.source;
         entry.seen = at.seen;
@@ -222,10 +227,13 @@ impl LastValue {
             self.counts.forked += 1;
             return;
         }
-        let unchanged = self.config.emit == Emit::OnChange
-            && !entry.is(ENDED | WAITING | TRANSIENT)
-            && entry.sent_ms() != 0
-            && self.says(at, stream, &entry, sample);
+        let may_stay =
+            self.config.emit == Emit::OnChange && !entry.is(ENDED | WAITING | TRANSIENT) && entry.sent_ms() != 0;
+        let same = (may_stay || self.keeper.is_some()) && self.says(at, stream, &entry, sample);
+        let unchanged = may_stay && same;
+        if !same || entry.is(ENDED | RESTORED) || self.store.arena.family(entry.record) != stream.family {
+            self.confirmed(id);
+        }
         self.move_to(id, stream.family);
         self.set_start(id, sample.point.start);
         self.store_value(at, stream, id, sample);
@@ -283,6 +291,9 @@ impl LastValue {
         entry.time = sample.time;
         if stream.transient {
             entry.set(TRANSIENT);
+        } else if let Some(keeper) = &mut self.keeper {
+            entry.set(DIRTY);
+            keeper.changed();
         }
         let start = Some(sample.point.start).filter(|start| *start != 0);
         let guard = entity.as_ref().map(|entity| entity.hash);
@@ -306,7 +317,7 @@ impl LastValue {
 /// How a sample's age compares with what is known: a later pass of the same source is newer whatever its clock says.
 fn age(at: &Arrival<'_>, entry: &Entry, time: u64) -> Ordering {
     let passes = at.header.pass.is_some();
-    if passes && (entry.is(ENDED) || entry.source == at.source && entry.seen != at.seen) {
+    if passes && (entry.is(ENDED) || entry.source == at.source && (entry.is(RESTORED) || entry.seen != at.seen)) {
         return Ordering::Greater;
     }
     time.cmp(&{ entry.time })

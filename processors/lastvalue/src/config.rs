@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steadyline_component::factory::CreateContext;
-use steadyline_config::Duration as ConfigDuration;
+use steadyline_config::{ComponentId, Duration as ConfigDuration};
 
 /// Prometheus shows a sample for five minutes; half of that leaves room for one lost publish.
 pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(150);
@@ -48,6 +48,9 @@ pub struct Config {
     pub on_fork: OnFork,
     /// How long new values wait for others of their series, at most 1s; 0 sends every batch at once.
     pub coalesce: ConfigDuration,
+    /// The id of a storage extension that keeps the state across restarts: lines go on at once after one, held until
+    /// their source confirms them, and timestamps rise across it. Left out: a restart begins anew.
+    pub storage: Option<ComponentId>,
 }
 
 /// How two values of one series that meet become one.
@@ -110,6 +113,7 @@ impl Default for Config {
             max_series: 1_000_000,
             on_fork: OnFork::EndAndRestart,
             coalesce: LONGEST_COALESCE.into(),
+            storage: None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Counts {
     pub no_number: u64,
     /// Sent again.
     pub republished: u64,
+    /// Sent again from storage, and not confirmed since the restart.
+    pub restored: u64,
     /// Markers made here.
     pub stale: u64,
 }
@@ -26,9 +28,11 @@ pub(crate) struct Counts {
 impl Counts {
     /// Writes everything to the books and starts from zero.
     pub(crate) fn settle(&mut self, tally: &Tally) {
-        let Counts { merged, older, limited, forked, too_long, no_number, republished, stale } = std::mem::take(self);
+        let counts = std::mem::take(self);
+        let Counts { merged, older, limited, forked, too_long, no_number, republished, restored, stale } = counts;
         tally.merged(merged);
         tally.created("republished", republished);
+        tally.created("restored", restored);
         tally.created("stale", stale);
         for (reason, count) in [
             ("older", older),

@@ -105,6 +105,36 @@ impl Families {
         Unpack::new(self.resources.get(resource))
     }
 
+    /// A metric with its scope and resource, as bytes that mean the same in another process.
+    pub(crate) fn export(&self, family: u32, out: &mut Vec<u8>) {
+        let (scope, metric) = head_number(self.metrics.get(family));
+        let (resource, scope) = head_number(self.scopes.get(scope));
+        for part in [self.resources.get(resource), scope, metric] {
+            pack::put(out, ValueKind::Bytes, part);
+        }
+    }
+
+    /// The id of what [`Families::export`] wrote; counts as one use.
+    pub(crate) fn import(&mut self, bytes: &[u8]) -> u32 {
+        let mut unpack = Unpack::new(bytes);
+        let [resource, scope, metric] = std::array::from_fn(|_| unpack.bytes());
+        let resource = self.resources.intern(resource).0;
+        let (scope, new) = self.scopes.intern(&numbered(resource, scope));
+        if !new {
+            self.resources.release(resource);
+        }
+        let (id, new) = self.metrics.intern(&numbered(scope, metric));
+        if !new {
+            self.release_scope(scope);
+        }
+        id
+    }
+
+    /// How many metrics, scopes and resources are held, in all.
+    pub(crate) fn len(&self) -> usize {
+        self.metrics.len() + self.scopes.len() + self.resources.len()
+    }
+
     /// How many metrics, scopes and resources are held.
     #[cfg(test)]
     pub(crate) fn held(&self) -> [usize; 3] {
@@ -156,6 +186,21 @@ impl Families {
             self.resources.release(Unpack::new(&bytes).number() as u32);
         }
     }
+}
+
+/// The number that packed bytes begin with, and the rest.
+fn head_number(bytes: &[u8]) -> (u32, &[u8]) {
+    let mut unpack = Unpack::new(bytes);
+    let number = unpack.number() as u32;
+    (number, unpack.rest())
+}
+
+/// Packed bytes that begin with a number.
+fn numbered(number: u32, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rest.len() + 5);
+    put_varint(&mut out, u64::from(number));
+    out.extend_from_slice(rest);
+    out
 }
 
 /// Appends attributes as pairs. An attribute without any value is told from one whose value is empty by a byte.
@@ -226,6 +271,33 @@ mod tests {
             families.release(*id);
         }
         assert_eq!(families.held(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_exported_is_imported_with_the_same_uses() {
+        let batch = metrics("resource{env=\"dev\"}\na 1\ncounter b 2\nresource{env=\"prod\",n=3}\na 3");
+        let (mut from, mut to) = (Families::default(), Families::default());
+        // Other ids than there.
+        let first = to.intern(&batch, &batch.tables().metrics[2]);
+        to.end_batch();
+        let mut ids = vec![first];
+        for metric in &batch.tables().metrics {
+            let family = from.intern(&batch, metric);
+            let mut bytes = Vec::new();
+            from.export(family, &mut bytes);
+            let imported = to.import(&bytes);
+            let mut again = Vec::new();
+            to.export(imported, &mut again);
+            assert_eq!(again, bytes);
+            assert_eq!(
+                (to.head(imported).name, to.head(imported).kind),
+                (from.head(family).name, from.head(family).kind)
+            );
+            ids.push(imported);
+        }
+        assert_eq!((to.held(), ids[0]), ([3, 2, 2], ids[3]));
+        ids.into_iter().for_each(|id| to.release(id));
+        assert_eq!(to.held(), [0, 0, 0]);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use steadyline_component::{Batch, Data, Header, Work};
 use steadyline_telemetry::NumberKind;
 
 use crate::clock::{NANOS_PER_MS, Ticks, ticks};
-use crate::outbox::{self, Item, time_of};
+use crate::outbox::{self, Item, Times, time_of};
 use crate::processor::LastValue;
-use crate::series::{ENDED, OWED, STALE, WAITING};
+use crate::series::{ENDED, OWED, RESTORED, STALE, WAITING};
 
 /// How many points wait, at most, and so how many a batch has.
 pub(crate) const CHUNK: usize = 8192;
@@ -52,11 +52,12 @@ impl LastValue {
 
     fn emit(&mut self, run: &[Item], work: &mut Work<'_>) {
         let Some(first) = run.first() else { return };
-        let (tick, now) = (ticks(work.now.mono), work.now.unix_nanos);
-        let metrics = outbox::build(self, run, now);
+        let tick = ticks(work.now.mono);
+        let times = self.times(first.source, tick, work.now.unix_nanos);
+        let metrics = outbox::build(self, run, times);
         let owed = self.owed;
         for item in run {
-            self.account(item.id, tick, now);
+            self.account(item.id, tick, times);
         }
         let source = &self.sources.get(first.source).header;
         // What nobody sent belongs to no pass.
@@ -66,15 +67,32 @@ impl LastValue {
         work.emit(Batch { header, data: Data::Metrics(metrics) });
     }
 
+    /// What the timestamps of a source go by: its term of leadership, if there is one, and what was sent before a restart.
+    /// Series that storage did not know are new, or were while the process before ended: soon after it the floor is
+    /// theirs too, and for as long as the wall clock stands below it.
+    fn times(&self, source: u16, tick: Ticks, wall: u64) -> Times {
+        let term = self.sources.get(source).header.term.as_ref();
+        let now = term.map_or(wall, |term| term.time());
+        let applies = tick < self.floor.until || wall / NANOS_PER_MS <= self.floor.ms;
+        let kept = if applies { self.floor.ms } else { 0 };
+        // A timestamp above the floor in nanoseconds may not be in milliseconds: rounded up it is.
+        let term = term.map_or(0, |term| term.floor().div_ceil(NANOS_PER_MS));
+        Times { now, floor_ms: kept.max(term) }
+    }
+
     /// Notes that a series was sent just now.
-    fn account(&mut self, id: u32, tick: Ticks, now: u64) {
+    fn account(&mut self, id: u32, tick: Ticks, times: Times) {
         let entry = self.store.get_mut(id);
-        let time = time_of(entry, now);
-        let (owed, stale) = (entry.is(OWED), entry.is(STALE));
+        let time = time_of(entry, times);
+        let (owed, stale, restored) = (entry.is(OWED), entry.is(STALE), entry.is(RESTORED));
         entry.sent(time / NANOS_PER_MS, tick);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.sent(time / NANOS_PER_MS);
+        }
         entry.clear(WAITING | OWED | STALE);
         if stale {
             entry.set(ENDED);
+            entry.clear(RESTORED);
             entry.seen = tick;
             self.ended += 1;
             if entry.number() == NumberKind::Body {
@@ -85,7 +103,11 @@ impl LastValue {
         match (owed, stale) {
             (true, _) => self.owed -= 1,
             (false, true) => self.counts.stale += 1,
+            (false, false) if restored => self.counts.restored += 1,
             (false, false) => self.counts.republished += 1,
+        }
+        if stale {
+            self.not_kept(id);
         }
         if !self.exemplars.is_empty() {
             self.exemplars.remove(&id);

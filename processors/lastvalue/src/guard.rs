@@ -10,7 +10,7 @@ use crate::config::OnFork;
 use crate::identity::is_absent;
 use crate::pack;
 use crate::processor::LastValue;
-use crate::series::{ENDED, STALE};
+use crate::series::{ENDED, RESTORED, STALE};
 
 /// A refused series is named in the log at most once a minute, for each reason.
 const NAMING: Ticks = 600;
@@ -69,7 +69,9 @@ impl LastValue {
         }
         stable.sort_unstable();
         let mut bytes = stream.digest.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&at.source.to_le_bytes());
+        // Its name, not its number: the hash outlives the process.
+        pack::put(&mut bytes, steadyline_telemetry::ValueKind::Str, at.header.source.as_bytes());
+        bytes.push(u8::from(at.header.pass.is_some()));
         for (key, value) in stable {
             pack::put(&mut bytes, steadyline_telemetry::ValueKind::Str, key);
             pack::put(&mut bytes, steadyline_telemetry::ValueKind::Str, value);
@@ -93,7 +95,8 @@ impl LastValue {
         if entry.is(ENDED | STALE) {
             return policy != OnFork::Drop;
         }
-        let beside = at.header.pass.is_some() && entry.source == at.source && entry.seen == at.seen;
+        let confirmed = !entry.is(RESTORED) && entry.seen == at.seen;
+        let beside = at.header.pass.is_some() && entry.source == at.source && confirmed;
         if beside && !entity.info {
             // One pass shows both: they are two series on purpose, told apart by a label that is not declared.
             return true;

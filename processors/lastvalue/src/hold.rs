@@ -30,6 +30,7 @@ impl LastValue {
             entry.set(ENDED);
             entry.seen = tick;
             self.ended += 1;
+            self.not_kept(id);
             return;
         }
         entry.set(STALE);

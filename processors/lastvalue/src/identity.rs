@@ -10,10 +10,20 @@ use xxhash_rust::xxh3::xxh3_128_with_secret;
 use crate::pack;
 use crate::pool::Pool;
 
-/// A secret of this process, so that nobody outside can make label sets that collide.
+/// A secret of this process (or of its storage), so that nobody outside can make label sets that collide.
 pub(crate) struct Secret([u8; 192]);
 
 impl Secret {
+    /// A secret that was kept.
+    pub(crate) fn kept(bytes: [u8; 192]) -> Secret {
+        Secret(bytes)
+    }
+
+    /// For keeping.
+    pub(crate) fn bytes(&self) -> &[u8; 192] {
+        &self.0
+    }
+
     /// A new secret from the system's randomness.
     pub(crate) fn random() -> Secret {
         let mut bytes = [0; 192];

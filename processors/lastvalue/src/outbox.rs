@@ -24,21 +24,30 @@ pub(crate) struct Item {
 }
 
 /// Builds a batch of what series have to say now, each with its own fresh timestamp. Items come sorted by place and
-/// family; `now` is the time of what nobody sent: re-publications and markers of our own.
-pub(crate) fn build(state: &LastValue, items: &[Item], now: u64) -> Metrics {
+/// family.
+pub(crate) fn build(state: &LastValue, items: &[Item], times: Times) -> Metrics {
     let mut metrics = Metrics::default();
     let mut outbox = Outbox::new(state, metrics.edit(), items.len());
     for item in items {
         outbox.open(item);
-        outbox.point(item, now);
+        outbox.point(item, times);
     }
     metrics.set_distinct();
     metrics
 }
 
+/// What timestamps go by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// The time of what nobody sent: re-publications and markers of our own. Nanoseconds since the epoch.
+    pub now: u64,
+    /// Every timestamp is above this one, milliseconds since the epoch: the process before may have sent up to it.
+    pub floor_ms: u64,
+}
+
 /// The timestamp with which a series goes out.
-pub(crate) fn time_of(entry: &Entry, now: u64) -> u64 {
-    stamp(if entry.is(OWED) { entry.time } else { now }, entry.sent_ms())
+pub(crate) fn time_of(entry: &Entry, times: Times) -> u64 {
+    stamp(if entry.is(OWED) { entry.time } else { times.now }, entry.sent_ms().max(times.floor_ms))
 }
 
 /// A batch in the making.
@@ -77,7 +86,7 @@ impl<'a> Outbox<'a> {
         }
     }
 
-    fn point(&mut self, item: &Item, now: u64) {
+    fn point(&mut self, item: &Item, times: Times) {
         let entry = *self.state.store.get(item.id);
         let record = self.state.store.arena.get(entry.record);
         let shape = self.shape(record.keys);
@@ -85,7 +94,7 @@ impl<'a> Outbox<'a> {
         let base = self.editor.push(ValueKind::Bytes, record.labels).at();
         self.editor.tables.values.extend(Unpack::new(record.labels).map(|value| value.slot(base)));
         let (number, bits, body) = self.value(item.id, &entry);
-        let (time, start) = (time_of(&entry, now), record.start.unwrap_or_default());
+        let (time, start) = (time_of(&entry, times), record.start.unwrap_or_default());
         let flags = if entry.is(STALE) { NO_RECORDED_VALUE } else { 0 };
         let tables = &mut *self.editor.tables;
         tables.points.push(Point { time, start, bits, body, values, shape, flags, number, held: false });

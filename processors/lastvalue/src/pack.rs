@@ -45,6 +45,11 @@ impl<'a> Unpack<'a> {
         number
     }
 
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// The bytes of the next value; empty at the end.
     pub(crate) fn bytes(&mut self) -> &'a [u8] {
         self.next().map_or(&[], |value| value.bytes)

@@ -71,7 +71,6 @@ impl Pool {
     }
 
     /// How many byte strings are in use.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }

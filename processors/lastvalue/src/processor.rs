@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use steadyline_component::{Batch, Data, PassEnd, Processor, Receipt, Work};
+use steadyline_component::{Batch, Data, Header, Host, PassEnd, Processor, Receipt, StartError, Work, async_trait};
 
 use crate::bodies::Bodies;
 use crate::clock::{Ticks, ticks};
@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::counts::Counts;
 use crate::families::Families;
 use crate::identity::{Identifier, Secret};
+use crate::keep::{Floor, Keep, Keeper};
 use crate::outbox::Item;
 use crate::pool::Pool;
 use crate::series::Store;
@@ -54,11 +55,17 @@ pub(crate) struct LastValue {
     pub(crate) last_purge: Option<Ticks>,
     pub(crate) items: Vec<Item>,
     pub(crate) body: Vec<u8>,
+    /// Where state is to be kept, until the start.
+    pub(crate) keep: Option<Keep>,
+    /// What keeps it, from then on.
+    pub(crate) keeper: Option<Keeper>,
+    /// What the process before may have sent.
+    pub(crate) floor: Floor,
 }
 
 impl LastValue {
     /// A processor without state.
-    pub(crate) fn new(config: Config, id: String) -> LastValue {
+    pub(crate) fn new(config: Config, id: String, keep: Option<Keep>) -> LastValue {
         LastValue {
             config,
             id,
@@ -83,12 +90,18 @@ impl LastValue {
             last_purge: None,
             items: Vec::new(),
             body: Vec::new(),
+            keep,
+            keeper: None,
+            floor: Floor::default(),
         }
     }
 
     /// After every call: what was counted goes to the books; without a queue nobody waits.
     fn finish(&mut self, work: &Work<'_>) {
         self.counts.settle(work.tally);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.finish(work.now.mono);
+        }
         if self.queue.is_empty() {
             self.receipts.clear();
             self.deadline = None;
@@ -97,39 +110,58 @@ impl LastValue {
         }
     }
 
-    /// A reload took a source away: its series end.
-    fn remove_source(&mut self, name: &str, work: &mut Work<'_>) {
+    fn end_pass(&mut self, source: u16, end: PassEnd, work: &mut Work<'_>) {
         self.flush(work);
-        let now = ticks(work.now.mono);
-        self.sources.remove(name, now);
-        self.sweep.restart(now);
-        self.sweep_step(work);
+        let source = self.sources.get_mut(source);
+        if source.pass_ended(end, self.config.missing_polls, work.now.unix_nanos) {
+            self.sweep_now(work);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.changed();
+        }
+    }
+
+    /// A reload took a source away: all its series end, and what this batch says goes on.
+    fn remove(&mut self, header: Header, work: &mut Work<'_>) {
+        self.flush(work);
+        if self.sources.remove(&header.source, ticks(work.now.mono)) {
+            self.sweep_now(work);
+        }
+        work.emit(Batch { header, data: Data::Metrics(Default::default()) });
         self.finish(work);
     }
 
-    fn end_pass(&mut self, source: u16, epoch: u64, end: PassEnd, work: &mut Work<'_>) {
-        self.flush(work);
-        let now = ticks(work.now.mono);
-        if self.sources.get_mut(source).pass_ended(epoch, end, self.config.missing_polls) {
-            self.sweep.restart(now);
-            self.sweep_step(work);
-        }
+    fn sweep_now(&mut self, work: &mut Work<'_>) {
+        self.sweep.restart(ticks(work.now.mono));
+        self.sweep_step(work);
     }
 }
 
+#[async_trait]
 impl Processor for LastValue {
+    async fn start(&mut self, host: &Host) -> Result<(), StartError> {
+        match self.keep.take() {
+            Some(keep) => self.restore(keep, host).await,
+            None => Ok(()),
+        }
+    }
+
     fn process(&mut self, batch: Batch, work: &mut Work<'_>) {
         let Batch { mut header, data } = batch;
         let metrics = match data {
             Data::Metrics(metrics) => metrics,
             Data::Opaque(_) => return work.emit(Batch { header, data }),
         };
-        let tick = ticks(work.now.mono);
-        if header.pass.as_ref().is_some_and(|pass| pass.end == Some(PassEnd::Removed)) {
-            self.remove_source(&header.source, work);
-            return work.emit(Batch { header, data: Data::Metrics(metrics) });
+        if header.pass.as_ref().is_some_and(|pass| pass.end == Some(PassEnd::Removed)) && metrics.is_empty() {
+            return self.remove(header, work);
         }
-        let (source, seen) = self.sources.arrive(&header, &self.config, tick);
+        let tick = ticks(work.now.mono);
+        if self.sources.changes_term(&header) {
+            // What was read under the term before is sent under that one, or not at all.
+            self.flush(work);
+        }
+        let data = (!metrics.is_empty()).then_some(work.now.unix_nanos);
+        let (source, seen) = self.sources.arrive(&header, &self.config, tick, data);
         self.sweep.schedule(self.sources.shortest(), self.store.len(), tick);
         if !metrics.is_empty() {
             self.arriving.extend(header.receipts.iter().cloned());
@@ -139,9 +171,8 @@ impl Processor for LastValue {
         // The state has its own copies: the arrived buffers and their share of the budget go back here.
         drop(metrics);
         header.permit = None;
-        let end = header.pass.as_ref().and_then(|pass| Some((pass.epoch, pass.end?)));
-        if let Some((epoch, end)) = end {
-            self.end_pass(source, epoch, end, work);
+        if let Some(end) = header.pass.as_ref().and_then(|pass| pass.end) {
+            self.end_pass(source, end, work);
             work.emit(Batch { header, data: Data::Metrics(Default::default()) });
         } else if self.config.coalesce.is_zero() || self.owed == 0 {
             // Without a point that came in there is nothing to wait for: markers of our own go at once.
@@ -152,7 +183,8 @@ impl Processor for LastValue {
     }
 
     fn wake_at(&self) -> Option<Duration> {
-        [self.deadline, self.sweep.at].into_iter().flatten().min()
+        let kept = self.keeper.as_ref().and_then(Keeper::wake_at);
+        [self.deadline, self.sweep.at, kept].into_iter().flatten().min()
     }
 
     fn wake(&mut self, work: &mut Work<'_>) {
@@ -162,12 +194,14 @@ impl Processor for LastValue {
         if self.sweep.at.is_some_and(|at| at <= work.now.mono) {
             self.sweep_step(work);
         }
+        self.keep_step(work.now.mono);
         self.finish(work);
     }
 
     fn drain(&mut self, work: &mut Work<'_>) {
         self.flush(work);
         self.finish(work);
+        self.keep_all();
     }
 
     fn held(&self) -> u64 {
@@ -279,7 +313,7 @@ mod tests {
         #[test]
         fn nothing_is_lost_and_nothing_is_kept(config in config(), ops in proptest::collection::vec(op(), 1..30)) {
             let clock = Clock::manual(1_000_000_000_000_000);
-            let state = LastValue::new(config, "lastvalue".into());
+            let state = LastValue::new(config, "lastvalue".into(), None);
             let mut driver = Driver { state, clock, tally: Tally::default(), epoch: 0 };
             for op in ops {
                 match op {

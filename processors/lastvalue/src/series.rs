@@ -22,13 +22,13 @@ pub(crate) struct Entry {
     /// Where metric, labels and the rare parts lie.
     pub record: Address,
     /// When the source last confirmed the series: the epoch of a pass, or a tick for sources without passes.
-    /// The tick of the end, once it has ended.
+    /// The tick of the end, once it has ended; the tick until which it is held, while it is [`RESTORED`].
     pub seen: u32,
     sent_low: u32,
     sent_high: u16,
     /// The source that confirmed the series last.
     pub source: u16,
-    /// 24 bits: the tick of the last send; 8 bits: flags.
+    /// 23 bits: the tick of the last send; 9 bits: flags.
     state: u32,
 }
 
@@ -42,9 +42,14 @@ pub(crate) const STALE: u32 = 1 << 4;
 pub(crate) const ENDED: u32 = 1 << 5;
 /// Whether its values are increments, which must never be repeated.
 pub(crate) const TRANSIENT: u32 = 1 << 6;
+/// Whether the series comes from storage and its source has not confirmed it since.
+pub(crate) const RESTORED: u32 = 1 << 7;
+/// Whether storage does not know the series as it is now.
+pub(crate) const DIRTY: u32 = 1 << 8;
 const NUMBER: u32 = 3;
-const FLAGS: u32 = 0xff;
-const TICKS: u32 = (1 << 24) - 1;
+const FLAGS: u32 = 0x1ff;
+const FLAG_BITS: u32 = FLAGS.count_ones();
+const TICKS: u32 = u32::MAX >> FLAG_BITS;
 
 impl Entry {
     /// An entry that has sent nothing yet.
@@ -94,13 +99,13 @@ impl Entry {
     pub(crate) fn sent(&mut self, ms: u64, tick: u32) {
         self.sent_low = ms as u32;
         self.sent_high = (ms >> 32) as u16;
-        self.state = (tick & TICKS) << 8 | self.state & FLAGS;
+        self.state = (tick & TICKS) << FLAG_BITS | self.state & FLAGS;
     }
 
-    /// How many ticks ago the series was sent, up to 2^24.
+    /// How many ticks ago the series was sent, up to 2^23.
     #[inline]
     pub(crate) fn ticks_since_sent(&self, tick: u32) -> u32 {
-        tick.wrapping_sub(self.state >> 8) & TICKS
+        tick.wrapping_sub(self.state >> FLAG_BITS) & TICKS
     }
 }
 

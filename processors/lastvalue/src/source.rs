@@ -18,14 +18,32 @@ pub(crate) struct Source {
     pub silence: Ticks,
     /// How long a series may be unconfirmed.
     pub hold: Ticks,
+    /// Counts the passes by their epochs, which may begin anew when a reload changes the source.
+    number: u32,
+    epoch: Option<u64>,
+    /// When it last confirmed its series, and when the processes before did, for storage.
+    pub heard: Heard,
     /// When each recent pass last said something; empty for sources without passes.
     epochs: VecDeque<(u32, Ticks)>,
     /// The newest complete passes, as many as a series may miss.
     complete: VecDeque<u32>,
     /// Series confirmed in this or an earlier pass are another instance's now.
     stepped_down: Option<u32>,
-    /// A reload took the source away: series confirmed at this mark or an earlier one are gone.
+    /// A reload took the source away: what it confirmed up to here ends.
     removed: Option<u32>,
+}
+
+/// When a source last confirmed its series, nanoseconds since the epoch: what a restart counts their hold from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Heard {
+    /// In this process; 0: not yet.
+    pub now: u64,
+    /// In earlier ones, by their generation; only what may still matter.
+    pub before: Vec<(u32, u64)>,
+    /// Whether a pass was complete: then only complete ones count.
+    pub complete: bool,
+    /// Whether the source was read under a lease before the restart.
+    pub led: bool,
 }
 
 /// What a series deserves, by its source.
@@ -48,6 +66,9 @@ impl Source {
             header: Header::default(),
             silence: 0,
             hold: 0,
+            number: 0,
+            epoch: None,
+            heard: Heard::default(),
             epochs: VecDeque::new(),
             complete: VecDeque::new(),
             stepped_down: None,
@@ -71,10 +92,14 @@ impl Source {
         };
     }
 
-    /// The mark of a confirmation now: the pass's epoch, or the tick for sources without passes.
+    /// The mark of a confirmation now: the number of the pass, or the tick for sources without passes.
     fn confirm(&mut self, pass: Option<&Pass>, tick: Ticks) -> u32 {
-        let Some(pass) = pass else { return tick };
-        let epoch = pass.epoch as u32;
+        let Some(pass) = pass else { return self.removed.map_or(tick, |removed| tick.max(removed + 1)) };
+        if self.epoch != Some(pass.epoch) {
+            self.epoch = Some(pass.epoch);
+            self.number += 1;
+        }
+        let epoch = self.number;
         match self.epochs.back_mut() {
             Some((last, at)) if *last == epoch => *at = tick,
             _ => self.epochs.push_back((epoch, tick)),
@@ -86,11 +111,19 @@ impl Source {
         epoch
     }
 
-    /// Notes how a pass ended; whether that may end series.
-    pub(crate) fn pass_ended(&mut self, epoch: u64, end: PassEnd, missing_polls: u32) -> bool {
-        let epoch = epoch as u32;
+    /// Notes that data came at this time, nanoseconds since the epoch.
+    fn hear(&mut self, now: u64) {
+        if !self.heard.complete {
+            self.heard.now = now;
+        }
+    }
+
+    /// Notes how the pass at hand ended, at this time; whether that may end series.
+    pub(crate) fn pass_ended(&mut self, end: PassEnd, missing_polls: u32, now: u64) -> bool {
+        let epoch = self.number;
         match end {
             PassEnd::Complete => {
+                (self.heard.now, self.heard.complete) = (now, true);
                 self.complete.push_back(epoch);
                 if self.complete.len() > missing_polls as usize {
                     self.complete.pop_front();
@@ -98,7 +131,7 @@ impl Source {
                 self.complete.len() == missing_polls as usize
             }
             PassEnd::Partial => false,
-            // See `Sources::remove`.
+            // A reload says it by a batch of its own, see `Sources::remove`.
             PassEnd::Removed => false,
             PassEnd::SteppedDown => {
                 self.stepped_down = Some(epoch);
@@ -108,14 +141,27 @@ impl Source {
         }
     }
 
-    /// What becomes of a series with this mark of its last confirmation.
-    pub(crate) fn standing(&self, seen: u32, tick: Ticks, missing_polls: u32) -> Standing {
-        if self.removed.is_some_and(|mark| seen <= mark) {
+    /// Whether it was read under a lease and this process has not held it since it started.
+    pub(crate) fn awaits_term(&self) -> bool {
+        self.heard.led && self.header.term.is_none()
+    }
+
+    /// What becomes of a series with this mark of its last confirmation; of one that comes from storage and is not
+    /// confirmed yet, the mark is the tick until which it is held.
+    pub(crate) fn standing(&self, seen: u32, restored: bool, tick: Ticks, missing_polls: u32) -> Standing {
+        let alive = |until| if until > tick { Standing::Alive { until } } else { Standing::Gone };
+        if self.removed.is_some_and(|removed| restored || seen <= removed) {
             return Standing::Gone;
         }
+        if restored {
+            return match (self.stepped_down, self.complete.len() == missing_polls as usize) {
+                (Some(_), _) => Standing::Ceded,
+                (None, true) => Standing::Gone,
+                (None, false) => alive(seen),
+            };
+        }
         if self.header.pass.is_none() {
-            let until = seen.saturating_add(self.hold);
-            return if until > tick { Standing::Alive { until } } else { Standing::Gone };
+            return alive(seen.saturating_add(self.hold));
         }
         if self.stepped_down.is_some_and(|epoch| seen <= epoch) {
             return Standing::Ceded;
@@ -134,18 +180,18 @@ impl Source {
 pub(crate) struct Sources(Vec<Source>);
 
 impl Sources {
-    /// The source of a header, with the mark of a confirmation now.
-    pub(crate) fn arrive(&mut self, header: &Header, config: &Config, tick: Ticks) -> (u16, u32) {
-        let same = |s: &Source| s.header.source == header.source && s.header.pass.is_some() == header.pass.is_some();
-        let number = self.0.iter().position(same).unwrap_or_else(|| {
-            // Sources are components of the config: far fewer than 65,536. Beyond that they share the last place.
-            if self.0.len() <= usize::from(u16::MAX) {
-                self.0.push(Source::new(header, config));
-            }
-            self.0.len() - 1
-        });
+    /// The source of a header, with the mark of a confirmation now. `data`: whether there is any.
+    pub(crate) fn arrive(&mut self, header: &Header, config: &Config, tick: Ticks, data: Option<u64>) -> (u16, u32) {
+        let number = self.find(header).unwrap_or_else(|| self.add(header, config));
         let source = &mut self.0[number];
+        if let Some(now) = data {
+            source.hear(now);
+        }
+        if header.term.is_some() {
+            source.heard.led = true;
+        }
         if header.pass != source.header.pass
+            || header.term != source.header.term
             || header.labels_final != source.header.labels_final
             || !Arc::ptr_eq(&header.identity, &source.header.identity)
         {
@@ -154,12 +200,47 @@ impl Sources {
         (number as u16, source.confirm(header.pass.as_ref(), tick))
     }
 
-    /// Nothing comes from the source of this name any more; if it comes back, it begins anew.
-    pub(crate) fn remove(&mut self, name: &str, tick: Ticks) {
-        for source in self.0.iter_mut().filter(|source| &*source.header.source == name) {
-            let last_pass = source.epochs.back().map(|(epoch, _)| *epoch);
-            source.removed = Some(last_pass.unwrap_or(tick));
+    fn find(&self, header: &Header) -> Option<usize> {
+        let same = |s: &Source| s.header.source == header.source && s.header.pass.is_some() == header.pass.is_some();
+        self.0.iter().position(same)
+    }
+
+    fn add(&mut self, header: &Header, config: &Config) -> usize {
+        // Sources are components of the config: far fewer than 65,536. Beyond that they share the last place.
+        if self.0.len() <= usize::from(u16::MAX) {
+            self.0.push(Source::new(header, config));
         }
+        self.0.len() - 1
+    }
+
+    /// A source as storage remembers it, without passes yet; its number.
+    pub(crate) fn restore(&mut self, header: &Header, heard: Heard, config: &Config) -> u16 {
+        let number = self.find(header).unwrap_or_else(|| self.add(header, config));
+        self.0[number].heard = heard;
+        number as u16
+    }
+
+    /// Whether data of this header is read under another term than what waits of its source.
+    pub(crate) fn changes_term(&self, header: &Header) -> bool {
+        self.find(header).is_some_and(|number| self.0[number].header.term != header.term)
+    }
+
+    /// A reload took a source away, polled or not: what it confirmed so far is gone. Whether there was such a source.
+    pub(crate) fn remove(&mut self, name: &str, tick: Ticks) -> bool {
+        let mut found = false;
+        for source in self.0.iter_mut().filter(|source| *source.header.source == *name) {
+            source.removed = Some(if source.header.pass.is_some() { source.number } else { tick });
+            source.complete.clear();
+            // Whoever has its name next is another one, whatever its passes are counted by.
+            source.epoch = None;
+            found = true;
+        }
+        found
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter()
     }
 
     /// A source by its number.

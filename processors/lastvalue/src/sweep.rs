@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use steadyline_component::Work;
 
-use crate::clock::{Ticks, moment, ticks};
+use crate::clock::{NANOS_PER_MS, Ticks, moment, ticks};
 use crate::flush::CHUNK;
 use crate::processor::LastValue;
-use crate::series::{ENDED, TRANSIENT};
+use crate::series::{ENDED, RESTORED, TRANSIENT};
 use crate::source::Standing;
 
 /// How long an ended series is remembered, so that a late point does not bring it back: a minute.
 pub(crate) const GRACE: Ticks = 600;
 /// How many series one step looks at, at most.
 const STEP: usize = 1 << 17;
+/// A timestamp that is further ahead of the wall clock than this tells that the clock was stepped back.
+const STEPPED_MS: u64 = 1000;
 /// How long a step leaves the pipeline to others.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -102,14 +104,19 @@ impl LastValue {
         let silent = entry.ticks_since_sent(now);
         let source = self.sources.get(entry.source);
         let (silence, pushed) = (source.silence, source.header.pass.is_none());
+        let restored = entry.is(RESTORED);
+        let silenced = restored && source.awaits_term();
         let verdict = if entry.is(ENDED) {
             match entry.seen.saturating_add(GRACE) {
                 until if until <= now => Verdict::Forget,
                 until => Verdict::Wait(until),
             }
         } else {
-            match source.standing(entry.seen, now, self.config.missing_polls) {
+            match source.standing(entry.seen, restored, now, self.config.missing_polls) {
                 Standing::Ceded => Verdict::Forget,
+                // Another instance may lead: until this one does, it says nothing.
+                Standing::Gone if silenced => Verdict::Forget,
+                Standing::Alive { until } if silenced => Verdict::Wait(until),
                 // Increments of a sender that pauses are no line that could end.
                 Standing::Gone if entry.is(TRANSIENT) && pushed => Verdict::Forget,
                 Standing::Gone => Verdict::End,
@@ -129,7 +136,7 @@ impl LastValue {
         }
         match verdict {
             Verdict::Wait(until) => self.sweep.need(until),
-            Verdict::Forget => return self.forget(id),
+            Verdict::Forget => return self.forget(id, work.now.unix_nanos),
             Verdict::End => {
                 self.end(id, now);
                 self.sweep.need(now + GRACE);
@@ -145,7 +152,15 @@ impl LastValue {
     /// Forgets a series and all that only it used. The queue must hold no id that this could change: see
     /// [`crate::series::Store::remove`]; a step of the sweep that owns the queue has only ids below the cursor in it,
     /// which keep their entries.
-    pub(crate) fn forget(&mut self, id: u32) {
+    pub(crate) fn forget(&mut self, id: u32, wall: u64) {
+        let sent_ms = self.store.get(id).sent_ms();
+        if sent_ms > wall / NANOS_PER_MS + STEPPED_MS {
+            // The wall clock stepped back: should the series return, its timestamps rise all the same.
+            self.floor.ms = self.floor.ms.max(sent_ms);
+        }
+        if !self.store.get(id).is(ENDED) {
+            self.not_kept(id);
+        }
         let record = self.store.record(id);
         let (family, keys) = (record.family, record.keys);
         let entry = self.store.remove(id);
@@ -170,7 +185,7 @@ impl LastValue {
         // From the end, so that the entry which takes a gap was looked at already.
         for id in (0..self.store.len() as u32).rev() {
             if self.store.get(id).is(ENDED) {
-                self.forget(id);
+                self.forget(id, work.now.unix_nanos);
             }
         }
         self.sweep.again |= self.sweep.cursor > 0;

@@ -300,3 +300,58 @@ fn points_without_a_number_are_counted() {
     assert_eq!(harness.advance(SECOND), ["n 2 @10"]);
     assert_eq!(harness.tally.balance().dropped["no_number"], 1);
 }
+
+/// A term of leadership that only tests hold.
+#[derive(Debug)]
+struct TestTerm(u64);
+
+impl steadyline_component::leadership::TermState for TestTerm {
+    fn number(&self) -> u64 {
+        self.0
+    }
+
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn floor(&self) -> u64 {
+        1_000_100_000_000_000
+    }
+
+    fn ceiling(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn time(&self) -> u64 {
+        1_000_200_000_000_000 + self.0 * 1_000_000_000
+    }
+}
+
+#[test]
+fn what_is_sent_carries_the_newest_term_of_its_source_and_no_batch_has_two() {
+    use steadyline_component::Term;
+    let mut harness = harness("");
+    let [first, second] = [1, 2].map(|number| Term::new(Arc::new(TestTerm(number))));
+    let interval = Duration::from_secs(60);
+    let header = |term: &Term, epoch| {
+        let pass = Pass { epoch, time: 0, interval, timeout: interval, end: None };
+        Header { source: "table".into(), pass: Some(pass), term: Some(term.clone()), ..Header::default() }
+    };
+    let numbers = |harness: &ProcessorHarness| -> Vec<Option<u64>> {
+        harness.batches.iter().map(|batch| batch.header.term.as_ref().map(|term| term.number())).collect()
+    };
+    assert_eq!(harness.push_batch(batch(header(&first, 1), "m 1 @1000000")), [""; 0]);
+    // Another term begins while a point of the first waits: that one goes under its own.
+    let lines = harness.push_batch(batch(header(&second, 1), "m 2 @1000201\nn 2 @1000201"));
+    assert_eq!((lines, numbers(&harness)), (vec!["m 1 @1000100.001".to_owned()], vec![Some(1)]));
+    assert_eq!(harness.advance(SECOND).len(), 2);
+    assert_eq!(numbers(&harness), [Some(2)]);
+    harness.push_batch(batch(Header { source: "other".into(), ..Header::default() }, "o 1 @1000001"));
+    harness.push_batch(batch(header(&second, 2), "m 3 @1000203"));
+    assert_eq!(harness.advance(SECOND).len(), 2);
+    assert_eq!(numbers(&harness), [Some(2), None], "a batch for each source");
+    // Sent again: under the newest term, at its time.
+    let lines = harness.advance(Duration::from_secs(130));
+    assert!(lines.contains(&"n 2 @1000202".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"m 3 @1000203.001".to_owned()), "{lines:?}");
+}

@@ -504,3 +504,62 @@ fn config_is_checked() {
     }
     assert!(create::<LastValueFactory>("").is_ok());
 }
+
+/// What a reload says of a source that it took away.
+fn removed(source: &str) -> steadyline_component::Batch {
+    use steadyline_component::{Batch, Data, Header, Pass, PassEnd};
+    let zero = Duration::ZERO;
+    let pass = Pass { epoch: 0, time: 0, interval: zero, timeout: zero, end: Some(PassEnd::Removed) };
+    Batch {
+        header: Header { source: source.into(), pass: Some(pass), ..Header::default() },
+        data: Data::Metrics(Default::default()),
+    }
+}
+
+#[test]
+fn a_source_that_a_reload_takes_away_ends_its_series_and_no_others() {
+    let mut harness = harness("");
+    harness.source("table", &[]).pass(1, "m{a=\"x\"} 5 @1000000", Complete);
+    harness.source("sender", &[]).push("p 1 @1000000\ndelta d 3 @1000000");
+    harness.source("other", &[]).push("o 1 @1000000");
+    harness.advance(10 * SECOND);
+    let lines = harness.push_batch(removed("table"));
+    assert_eq!(lines, ["m{a=\"x\"} stale @1000010"]);
+    let end = harness.batches.last().unwrap();
+    assert_eq!((&*end.header.source, end.pass_end()), ("table", Some(steadyline_component::PassEnd::Removed)));
+    assert_eq!(harness.push_batch(removed("sender")), ["p stale @1000010"]);
+    assert_eq!(harness.push_batch(removed("sender")), [""; 0], "once");
+    assert_eq!(harness.push_batch(removed("nobody")), [""; 0]);
+    assert_eq!(harness.processor().series(), 1);
+    // Another reload may bring them back, in the same moment.
+    harness.source("sender", &[]).push("p 2 @1000010.5");
+    assert_eq!(harness.advance(SECOND), ["p 2 @1000010.5"]);
+    assert_eq!(harness.source("table", &[]).pass(1, "m{a=\"x\"} 6 @1000011", Complete), ["m{a=\"x\"} 6 @1000011"]);
+    assert_eq!(harness.processor().series(), 3);
+    assert_eq!(harness.advance(90 * SECOND).iter().filter(|line| line.contains("stale")).count(), 0);
+    assert_eq!(harness.tally.balance().created["stale"], 2);
+}
+
+#[test]
+fn what_waits_goes_before_its_source_ends() {
+    let mut harness = harness("");
+    harness.source("sender", &[]).push("p 1 @1000000");
+    let mut lines = harness.push_batch(removed("sender"));
+    lines.sort();
+    assert_eq!(lines, ["p 1 @1000000", "p stale @1000000.001"]);
+}
+
+/// A reload that changes a source starts its passes from 1 again.
+#[test]
+fn passes_that_count_from_one_again_are_later_ones() {
+    let mut harness = harness("");
+    for epoch in 1..=5 {
+        harness.pass(epoch, &format!("m {epoch} @{}", START + epoch), Complete);
+    }
+    for epoch in 1..=3 {
+        let time = START + 10 + epoch;
+        assert_eq!(harness.pass(epoch, &format!("m 9{epoch} @{time}"), Complete), [format!("m 9{epoch} @{time}")]);
+    }
+    assert_eq!(harness.pass(4, "", Complete), [""; 0]);
+    assert_eq!(harness.pass(5, "", Complete), ["m stale @1000013.001"]);
+}

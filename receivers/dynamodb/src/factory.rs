@@ -8,9 +8,9 @@ use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Polling, Schedule, Spec, Stability};
 
 use crate::config::{AWS, Config};
-use crate::mapping::Plan;
 use crate::receiver::{DynamoDbPoller, Endpoint};
 use crate::report::Reporter;
+use steadyline_mapping::mapping::Plan;
 
 /// The factory of the `dynamodb` receiver.
 pub const FACTORY: Factory = Factory::poller::<DynamoDb>();
@@ -34,7 +34,7 @@ impl Component for DynamoDb {
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Polling> {
         check(&config, context);
-        let plan = Plan::compile(&config).map_err(|errors| {
+        let plan = Plan::compile(&config.mapping()).map_err(|errors| {
             for error in errors {
                 let diagnostic = Diagnostic::error("invalid-mapping", error.message);
                 let diagnostic = error.help.into_iter().fold(diagnostic, Diagnostic::with_help);
@@ -42,6 +42,7 @@ impl Component for DynamoDb {
             }
         });
         let endpoint = endpoint(&config, context);
+        let leadership = config.leader.as_ref().and_then(|id| context.leadership("leader", id));
         if context.diagnostics.has_errors() {
             return None;
         }
@@ -54,7 +55,7 @@ impl Component for DynamoDb {
         let identity = plan.identity().map(Arc::from).collect();
         let reporter = Reporter::new(context.id.as_str(), context.clock, context.meter);
         let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, endpoint, context.clock, reporter);
-        Some(Polling { poller: Box::new(poller), schedule, identity, leadership: None })
+        Some(Polling { poller: Box::new(poller), schedule, identity, leadership })
     }
 }
 

@@ -1,86 +1,56 @@
-//! Items as they arrive, the paths that reach into them, and DynamoDB JSON from a file.
-//! Nothing here copies an item: a path resolves to a reference into it.
-
-mod json;
-mod path;
+//! DynamoDB's attribute values as the items of the mapping language. Texts move, nothing is copied.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use steadyline_mapping::item::{Attribute, Fields, Item};
 
-pub use json::{ItemsError, parse_items};
-pub use path::{Path, PathSyntaxError, Root, Segment};
-
-/// One item of a page, exactly as the SDK hands it over.
-pub type Item = HashMap<String, AttributeValue>;
-
-/// The top-level attributes that a mapping names, each held once.
-///
-/// A [`Path`] refers to a name by its index here, so that an item's map is asked once per name, however many expressions use it.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    names: Vec<String>,
-    whole_item: bool,
+/// An item as the SDK hands it over, as one of ours.
+pub(crate) fn item(attributes: HashMap<String, AttributeValue>) -> Item {
+    attributes.into_iter().map(|(name, value)| (name, attribute(value))).collect()
 }
 
-impl Names {
-    /// The index of `name`, added if it is new.
-    pub fn intern(&mut self, name: &str) -> usize {
-        match self.names.iter().position(|known| known == name) {
-            Some(index) => index,
-            None => {
-                self.names.push(name.to_owned());
-                self.names.len() - 1
-            }
-        }
-    }
-
-    /// Notes that an expression uses the whole item, so that no projection may leave anything out.
-    pub fn use_whole_item(&mut self) {
-        self.whole_item = true;
-    }
-
-    /// The names in the order of their indices.
-    pub fn as_slice(&self) -> &[String] {
-        &self.names
-    }
-
-    /// What has to be read: `None` if an expression uses the whole item.
-    pub fn projection(&self) -> Option<&[String]> {
-        (!self.whole_item).then_some(&self.names)
-    }
-
-    /// Looks every name up in `item`; `slots[i]` answers for name `i`.
-    pub fn bind<'a>(&self, item: &'a Item, slots: &mut Vec<Option<&'a AttributeValue>>) {
-        slots.clear();
-        slots.extend(self.names.iter().map(|name| item.get(name)));
+fn attribute(value: AttributeValue) -> Attribute {
+    match value {
+        AttributeValue::S(text) => Attribute::Text(text),
+        AttributeValue::N(text) => Attribute::Number(text),
+        AttributeValue::Bool(flag) => Attribute::Bool(flag),
+        AttributeValue::Null(_) => Attribute::Null,
+        AttributeValue::B(blob) => Attribute::Bytes(blob.into_inner()),
+        AttributeValue::L(list) => Attribute::List(list.into_iter().map(attribute).collect()),
+        AttributeValue::M(map) => Attribute::Map(map.into_iter().map(|(k, v)| (k, attribute(v))).collect::<Fields>()),
+        AttributeValue::Ss(set) => Attribute::Texts(set),
+        AttributeValue::Ns(set) => Attribute::Numbers(set),
+        AttributeValue::Bs(set) => Attribute::Blobs(set.into_iter().map(|blob| blob.into_inner()).collect()),
+        _ => Attribute::Other,
     }
 }
 
-/// One item as expressions see it: its named attributes bound, and the time of the pass.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// The attributes of [`Names`], in its order; `None` where the item lacks one.
-    pub slots: &'a [Option<&'a AttributeValue>],
-    /// The whole item.
-    pub item: &'a Item,
-    /// The time of the pass in Unix seconds: what `now()` answers.
-    pub now: i64,
-}
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::Blob;
+    use steadyline_mapping::item::parse_items;
 
-/// What an attribute is called in messages: `string`, `number`, `string set` ...
-pub fn type_name(attribute: &AttributeValue) -> &'static str {
-    match attribute {
-        AttributeValue::B(_) => "binary",
-        AttributeValue::Bool(_) => "bool",
-        AttributeValue::Bs(_) => "binary set",
-        AttributeValue::L(_) => "list",
-        AttributeValue::M(_) => "map",
-        AttributeValue::N(_) => "number",
-        AttributeValue::Ns(_) => "number set",
-        AttributeValue::Null(_) => "null",
-        AttributeValue::S(_) => "string",
-        AttributeValue::Ss(_) => "string set",
-        _ => "unknown",
+    use super::*;
+
+    #[test]
+    fn every_type_arrives() {
+        let n = |text: &str| AttributeValue::N(text.to_owned());
+        let s = |text: &str| AttributeValue::S(text.to_owned());
+        let attributes = HashMap::from([
+            ("s".to_owned(), s("x")),
+            ("n".to_owned(), n("12345678901234567890123456789012345678")),
+            ("b".to_owned(), AttributeValue::B(Blob::new("hi"))),
+            ("t".to_owned(), AttributeValue::Bool(true)),
+            ("z".to_owned(), AttributeValue::Null(true)),
+            ("ss".to_owned(), AttributeValue::Ss(vec!["a".to_owned()])),
+            ("ns".to_owned(), AttributeValue::Ns(vec!["1".to_owned()])),
+            ("bs".to_owned(), AttributeValue::Bs(vec![Blob::new("hi")])),
+            ("l".to_owned(), AttributeValue::L(vec![n("1"), s("y")])),
+            ("m".to_owned(), AttributeValue::M(HashMap::from([("k".to_owned(), s("v"))]))),
+        ]);
+        let text = r#"{"s": {"S": "x"}, "n": {"N": "12345678901234567890123456789012345678"}, "b": {"B": "aGk="}, "t": {"BOOL": true}, "z": {"NULL": true},
+            "ss": {"SS": ["a"]}, "ns": {"NS": ["1"]}, "bs": {"BS": ["aGk="]}, "l": {"L": [{"N": "1"}, {"S": "y"}]}, "m": {"M": {"k": {"S": "v"}}}}"#;
+        assert_eq!(item(attributes), parse_items(text).unwrap().remove(0));
     }
 }

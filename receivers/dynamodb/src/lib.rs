@@ -3,20 +3,16 @@
 //! | room | what lives there |
 //! |---|---|
 //! | [`config`] | what users write |
-//! | [`item`], [`number`] | items as they arrive; numbers of 38 digits |
-//! | [`expr`] | expressions over items, native or CEL, of one meaning |
-//! | [`mapping`] | items to numbers with labels; pure |
+//! | `item` | from the SDK's attribute values to the item model |
 //! | `read` | pages from DynamoDB: segments, queries, budget |
 //! | `receiver` | one pass: read, map, send, tell |
+//!
+//! What items become is the mapping language of `component/mapping`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod batch;
 pub mod config;
-pub mod expr;
 mod factory;
-pub mod item;
-pub mod mapping;
-pub mod number;
+mod item;
 mod read;
 mod receiver;
 mod report;

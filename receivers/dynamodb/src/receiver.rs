@@ -12,12 +12,12 @@ use steadyline_component::telemetry::Metrics;
 use steadyline_component::{
     AwsEndpoint, CheckRow, Clock, IamStatement, PassEnd, PollError, PollOutput, Poller, Tick, Verdict, async_trait,
 };
+use steadyline_mapping::batch::{Batcher, gauges};
+use steadyline_mapping::item::parse_items;
+use steadyline_mapping::mapping::{Mapper, Plan, TableKey};
+use steadyline_mapping::number::Number;
 
-use crate::batch::{Batcher, gauges};
 use crate::config::Config;
-use crate::item::parse_items;
-use crate::mapping::{Mapper, Plan, TableKey};
-use crate::number::Number;
 use crate::read::{Budget, Event, Reader, Request, poll_error};
 use crate::report::{ReadStats, Reporter};
 
@@ -100,7 +100,7 @@ impl DynamoDbPoller {
                 }
                 Event::Throttled(failure) => {
                     read.throttled += 1;
-                    batcher.throttled(&failure);
+                    batcher.reporter().throttled(&failure);
                 }
                 Event::Failed(failure) => {
                     connection.shared.note(&failure);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use steadyline_aws::{AwsFailure, FailureKind};
 use steadyline_component::{Clock, Instrument, Meter};
 
-use crate::mapping::{Duplicate, PassStats, Skip, SkipReason, TableKey};
+use steadyline_mapping::batch::Report;
+use steadyline_mapping::mapping::{Duplicate, PassStats, Skip, SkipReason, TableKey};
 
 /// How often the same reason is logged with an item's key.
 const LOG_EVERY: Duration = Duration::from_secs(300);
@@ -67,30 +68,6 @@ impl Reporter {
         }
     }
 
-    /// Logs the first skip of a reason in a while, with the item's key.
-    pub(crate) fn skipped(&mut self, skip: &Skip<'_>) {
-        if skip.reason == SkipReason::DuplicateIdentity {
-            return; // told by `duplicate`, with both keys
-        }
-        let now = self.clock.now().mono;
-        if !due(&mut self.logged[skip.reason.index()], now) {
-            return;
-        }
-        tracing::warn!(component = %self.component, reason = skip.reason.as_str(), metric = skip.metric.unwrap_or("all"),
-            key = %self.key.describe(skip.item), "skipped: {}; further ones of this reason are counted", skip.detail);
-    }
-
-    /// Logs the first pair of items with one identity in a while.
-    pub(crate) fn duplicate(&mut self, duplicate: &Duplicate<'_>) {
-        if !due(&mut self.duplicates_logged, self.clock.now().mono) {
-            return;
-        }
-        let identity: Vec<&str> = duplicate.identity.iter().filter_map(Option::as_deref).collect();
-        let by = if duplicate.preferred { "by `prefer`" } else { "as the last one in the order of the table's key" };
-        tracing::warn!(component = %self.component, identity = %identity.join(", "), counts = %duplicate.winner, skipped = %duplicate.loser,
-            "two items have the same identity; one of them counts, {by}; further ones are counted");
-    }
-
     /// Counts a request that was throttled, by the limit that was hit.
     pub(crate) fn throttled(&mut self, failure: &AwsFailure) {
         let FailureKind::Throttled { reasons } = &failure.kind else { return };
@@ -145,6 +122,32 @@ impl Reporter {
         tracing::info!(component = %self.component, items = stats.items, emitted = stats.emitted, held = stats.held, filtered = stats.filtered,
             skipped = %skipped.join(", "), errors = error.unwrap_or("none"), throttled = read.throttled, pages = read.pages,
             consumed_units = read.units, duration_ms = duration.as_millis() as u64, "poll ended");
+    }
+}
+
+impl Report for Reporter {
+    /// Logs the first skip of a reason in a while, with the item's key.
+    fn skipped(&mut self, skip: &Skip<'_>) {
+        if skip.reason == SkipReason::DuplicateIdentity {
+            return; // told by `duplicate`, with both keys
+        }
+        let now = self.clock.now().mono;
+        if !due(&mut self.logged[skip.reason.index()], now) {
+            return;
+        }
+        tracing::warn!(component = %self.component, reason = skip.reason.as_str(), metric = skip.metric.unwrap_or("all"),
+            key = %self.key.describe(skip.item), "skipped: {}; further ones of this reason are counted", skip.detail);
+    }
+
+    /// Logs the first pair of items with one identity in a while.
+    fn duplicate(&mut self, duplicate: &Duplicate<'_>) {
+        if !due(&mut self.duplicates_logged, self.clock.now().mono) {
+            return;
+        }
+        let identity: Vec<&str> = duplicate.identity.iter().filter_map(Option::as_deref).collect();
+        let by = if duplicate.preferred { "by `prefer`" } else { "as the last one in the order of the table's key" };
+        tracing::warn!(component = %self.component, identity = %identity.join(", "), counts = %duplicate.winner, skipped = %duplicate.loser,
+            "two items have the same identity; one of them counts, {by}; further ones are counted");
     }
 }
 

@@ -1,6 +1,5 @@
 //! The receiver's config: what is read, how often, and what is made of it.
 
-mod mapping;
 mod query;
 
 use std::collections::BTreeMap;
@@ -8,11 +7,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use steadyline_aws::{AssumeRole, AwsConfig};
-use steadyline_component::config::{Duration, Secret};
+use steadyline_component::config::{ComponentId, Duration, Secret};
 
-pub use mapping::{
-    AggregateConfig, AggregateOp, As, CountOf, Labels, MetricConfig, MetricType, OnNull, TemporalityConfig, ValueConfig,
+use steadyline_mapping::config::{
+    AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
 };
+
 pub use query::{QueryConfig, QueryValue};
 
 /// Polls a DynamoDB table, or one of its indexes, and turns the items into metrics.
@@ -41,6 +41,9 @@ pub struct Config {
     pub initial_delay: Duration,
     /// How long one poll may take; 0: as long as `collection_interval`.
     pub timeout: Duration,
+    /// The id of an extension that decides which of several equal processes polls, such as `leader/onboarding`. Left out:
+    /// this one polls.
+    pub leader: Option<ComponentId>,
     /// How long one attempt at a page may take.
     pub attempt_timeout: Duration,
     /// How long one page may take, with its retries.
@@ -112,6 +115,7 @@ impl Default for Config {
             collection_interval: Duration::from_secs(60),
             initial_delay: Duration::from_secs(1),
             timeout: Duration::ZERO,
+            leader: None,
             attempt_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(20),
             max_attempts: 3,
@@ -136,7 +140,7 @@ impl Default for Config {
             on_null: OnNull::default(),
             lists: BTreeMap::new(),
             key: Vec::new(),
-            max_label_bytes: 2048,
+            max_label_bytes: DEFAULT_MAX_LABEL_BYTES,
         }
     }
 }
@@ -170,6 +174,23 @@ impl Config {
             use_dual_stack: self.use_dual_stack,
             proxy_url: self.proxy_url.clone(),
             ca_file: self.ca_file.clone(),
+        }
+    }
+
+    /// What is made of the items.
+    pub fn mapping(&self) -> MappingConfig {
+        MappingConfig {
+            subject: Subject::Entities,
+            filter: self.filter.clone(),
+            identity: self.identity.clone(),
+            resource: self.resource.clone(),
+            attributes: self.attributes.clone(),
+            metrics: self.metrics.clone(),
+            aggregates: self.aggregates.clone(),
+            prefer: self.prefer.clone(),
+            on_null: self.on_null,
+            lists: self.lists.clone(),
+            max_label_bytes: self.max_label_bytes,
         }
     }
 

@@ -16,7 +16,7 @@ use steadyline_component::{Clock, PollError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::item::Item;
+use steadyline_mapping::item::Item;
 
 pub(crate) use budget::Budget;
 pub(crate) use request::{Part, Request};

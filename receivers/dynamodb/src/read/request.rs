@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity};
 use steadyline_aws::AwsFailure;
+use steadyline_mapping::mapping::TableKey;
 
 use super::Page;
 use crate::config::{Config, QueryConfig};
-use crate::mapping::TableKey;
+use crate::item::item;
 
 /// What is asked for, page after page.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Request {
 
     /// A key for people.
     pub(super) fn describe_key(&self, key: Option<&HashMap<String, AttributeValue>>) -> String {
-        key.map(|key| TableKey::default().describe(key)).unwrap_or_default()
+        key.map(|key| TableKey::default().describe(&item(key.clone()))).unwrap_or_default()
     }
 
     async fn scan(
@@ -136,7 +137,7 @@ impl Request {
         }
         let answer = scan.send().await.map_err(|error| AwsFailure::from_sdk("dynamodb:Scan", &error))?;
         Ok(Page {
-            items: answer.items.unwrap_or_default(),
+            items: answer.items.unwrap_or_default().into_iter().map(item).collect(),
             units: units(answer.consumed_capacity.as_ref()),
             next: answer.last_evaluated_key,
         })
@@ -173,7 +174,7 @@ impl Request {
         }
         let answer = query.send().await.map_err(|error| AwsFailure::from_sdk("dynamodb:Query", &error))?;
         Ok(Page {
-            items: answer.items.unwrap_or_default(),
+            items: answer.items.unwrap_or_default().into_iter().map(item).collect(),
             units: units(answer.consumed_capacity.as_ref()),
             next: answer.last_evaluated_key,
         })

@@ -25,6 +25,7 @@ fn mistakes_are_reported_at_their_keys() {
         ("attempt_timeout: 1m", "dynamodb.attempt_timeout: an attempt cannot take longer"),
         ("max_attempts: 0", "dynamodb.max_attempts: a page is tried 1 to 10 times"),
         ("endpoint: embedded_dynamodb", "there is no extension `embedded_dynamodb`"),
+        ("leader: leader/onboarding", "dynamodb.leader: there is no extension `leader/onboarding`"),
         ("endpoint: ':8000'", "`:8000` is no endpoint"),
         ("region: earth", "dynamodb.region: \"earth\" is no region"),
         ("access_key_id: A", "dynamodb.secret_access_key: missing"),

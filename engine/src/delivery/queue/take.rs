@@ -1,0 +1,358 @@
+//! The side of the queue where blocks leave: each shard's worker takes what is first, joined with what waits behind it,
+//! and says when it is settled.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use steadyline_blocklog::{Meta, Record};
+use steadyline_component::{Block, JoinLimit, Sender, SettleError};
+use tokio::sync::Notify;
+
+use super::super::backing::Stored;
+use super::state::{Entry, Front, OnDisk, Shard, State};
+use super::{Part, Queue, cost, size};
+
+/// As many blocks as one request is made of, at most.
+pub(in crate::delivery) const JOIN: usize = 64;
+
+/// What there is for a worker.
+enum Next {
+    Part(Part),
+    Memory(Vec<Entry>),
+    Disk { generation: u32, after: u64 },
+    Nothing,
+    End,
+}
+
+impl Queue {
+    /// What a shard's worker does next; it stays first until it is settled. Waits for something. `None`: the queue is
+    /// closed and nothing is left for this worker.
+    pub async fn front(&self, shard: u32, sender: &dyn Sender) -> Option<Part> {
+        let ready = self.ready(shard)?;
+        loop {
+            let notified = ready.notified();
+            match self.next(shard, sender.join_limit()) {
+                Next::Part(part) => return Some(part),
+                Next::Memory(entries) => self.take_memory(shard, entries, sender),
+                Next::Disk { generation, after } => self.take_disk((generation, shard), after, sender).await,
+                Next::Nothing => notified.await,
+                Next::End => return None,
+            }
+        }
+    }
+
+    fn ready(&self, shard: u32) -> Option<Arc<Notify>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(shard as usize).cloned()
+    }
+
+    fn next(&self, number: u32, join: JoinLimit) -> Next {
+        let mut state = self.lock();
+        let done = state.closed && state.items + state.announced == 0 && state.blocks() == 0;
+        let several = state.generations.len() > 1;
+        let closed = state.closed;
+        let first = state.generations.front_mut().map(|of| (of.number, of.shards.get_mut(number as usize)));
+        let Some((generation, Some(shard))) = first else {
+            return if done { Next::End } else { Next::Nothing };
+        };
+        if let Some(part) = shard.front.as_ref().and_then(|front| front.parts.front()) {
+            return Next::Part(part.clone());
+        }
+        if !shard.memory.is_empty() {
+            shard.busy = true;
+            return Next::Memory(batch(&mut shard.memory, join));
+        }
+        if shard.disk > 0 {
+            return Next::Disk { generation, after: shard.taken };
+        }
+        if done || (closed && !several) { Next::End } else { Next::Nothing }
+    }
+
+    /// Makes one request of what was taken out of memory. Nobody else takes from this shard, and in between there is
+    /// no point where this could be left.
+    fn take_memory(&self, number: u32, entries: Vec<Entry>, sender: &dyn Sender) {
+        let bytes: u64 = entries.iter().map(|entry| size(&entry.block)).sum();
+        let items: u64 = entries.iter().map(|entry| entry.block.items).sum();
+        let (seq, accepted) = entries.first().map_or((0, 0), |first| (first.seq, first.accepted));
+        let fresh = self.fresh(entries.into_iter().map(|entry| (entry.block, entry.accepted)));
+        let parts: VecDeque<Part> = join(fresh, sender).into_iter().map(Part::from).collect();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let after: u64 = parts.iter().map(|part| size(&part.block)).sum();
+        state.memory_bytes = (state.memory_bytes + after).saturating_sub(bytes);
+        state.items = (state.items + items_of(&parts)).saturating_sub(items);
+        if let Some(shard) = first_shard(state, number) {
+            shard.busy = false;
+            shard.front = (!parts.is_empty()).then_some(Front { parts, seq, accepted, disk: None });
+        }
+        self.moved(guard);
+    }
+
+    async fn take_disk(&self, (generation, number): (u32, u32), after: u64, sender: &dyn Sender) {
+        let Some(backing) = self.backing.get() else { return };
+        let stored = backing.read(generation, number, after, sender.join_limit()).await;
+        let took = self.took(number, stored, sender);
+        if let Some(last) = took {
+            backing.acknowledge(number, last).await;
+        }
+    }
+
+    /// Makes one request of what was read. If nothing of it is left to send, says up to where it is done with.
+    fn took(&self, number: u32, stored: Vec<Stored>, sender: &dyn Sender) -> Option<u64> {
+        let Read { blocks, accepted, first, last, count, bytes, items, replay } = self.read(stored);
+        let fresh = self.fresh(blocks.into_iter());
+        let parts: VecDeque<Part> =
+            join(fresh, sender).into_iter().map(|block| Part { replay, ..Part::from(block) }).collect();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.items = (state.items + items_of(&parts)).saturating_sub(items);
+        let left = !parts.is_empty();
+        if !left {
+            state.disk_bytes = state.disk_bytes.saturating_sub(bytes);
+            state.disk_blocks = state.disk_blocks.saturating_sub(count);
+        }
+        if let Some(shard) = first_shard(state, number) {
+            shard.disk = if count == 0 { 0 } else { shard.disk.saturating_sub(count) };
+            shard.taken = shard.taken.max(last);
+            if left {
+                let disk = Some(OnDisk { last, bytes, blocks: count });
+                shard.front = Some(Front { parts, seq: first, accepted, disk });
+            }
+        }
+        if count == 0 {
+            self.reconcile(state);
+        }
+        self.moved(guard);
+        (!left && count > 0).then_some(last)
+    }
+
+    /// The disk knows what it has: when it gives nothing, and nothing more is expected of it, what is still counted
+    /// was lost with damage that has been told.
+    fn reconcile(&self, state: &mut State) {
+        let shards = || state.generations.iter().flat_map(|of| &of.shards);
+        let writing = state.generations.iter().any(|of| of.writers > 0);
+        let on_disk = |front: &Front| front.disk.is_some();
+        if writing || shards().any(|shard| shard.disk > 0 || shard.front.as_ref().is_some_and(on_disk)) {
+            return;
+        }
+        let known = shards().map(Shard::items).sum();
+        let lost = state.items.saturating_sub(known);
+        self.account.tally.dropped("damaged", lost);
+        (state.items, state.disk_bytes, state.disk_blocks) = (known, 0, 0);
+    }
+
+    /// Sorts what was read; what is damaged, or was another's before this process began, is counted and left out.
+    fn read(&self, stored: Vec<Stored>) -> Read {
+        let mut read = Read::default();
+        let term = self.lock().term.clone();
+        for one in stored {
+            read.count += 1;
+            match one {
+                Stored::Damaged { seq, items, bytes, message } => {
+                    read.add(seq, items, bytes);
+                    self.account.tally.dropped("damaged", items);
+                    tracing::error!(component = %self.account.id, items,
+                        "a block on disk is damaged and was put aside, its {items} items are lost: {message}");
+                }
+                Stored::Whole { record, replay } => {
+                    let meta = record.meta;
+                    read.add(meta.seq, meta.items, cost(record.payload.len()));
+                    let Meta { leased, seq, accepted, .. } = meta;
+                    let mut block = block(record);
+                    if leased {
+                        match term.as_ref().filter(|(term, from)| seq >= *from && term.holds()) {
+                            Some((term, _)) => block.term = Some(term.clone()),
+                            None => {
+                                self.account.tally.dropped("stepped_down", block.items);
+                                continue;
+                            }
+                        }
+                    }
+                    read.replay |= replay;
+                    read.accepted = read.accepted.min(accepted);
+                    read.blocks.push((block, accepted));
+                }
+            }
+        }
+        read
+    }
+
+    /// What is not too old to be worth sending; the rest is counted.
+    fn fresh(&self, blocks: impl Iterator<Item = (Block, u64)>) -> Vec<Block> {
+        let now = self.clock.now().unix_nanos;
+        let mut fresh = Vec::new();
+        for (block, accepted) in blocks {
+            if self.is_too_old(&block, accepted, now) {
+                self.account.tally.dropped("too_old", block.items);
+                let error = SettleError::Final("its samples are older than the backend takes".into());
+                block.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
+            } else {
+                fresh.push(block);
+            }
+        }
+        fresh
+    }
+
+    fn is_too_old(&self, block: &Block, accepted: u64, now: u64) -> bool {
+        let newest = if block.time_range.1 == 0 { accepted } else { block.time_range.1 };
+        {
+            let age = self.max_age.load(Ordering::Relaxed);
+            age > 0 && now.saturating_sub(newest) > age
+        }
+    }
+
+    /// Whether what is first in a shard has become too old while it was tried.
+    pub fn has_aged(&self, shard: u32) -> bool {
+        let now = self.clock.now().unix_nanos;
+        let mut state = self.lock();
+        let front = first_shard(&mut state, shard).and_then(|shard| shard.front.as_ref());
+        front.is_some_and(|front| {
+            front.parts.front().is_some_and(|part| self.is_too_old(&part.block, front.accepted, now))
+        })
+    }
+
+    /// What was first in a shard is settled or given up; the caller has counted it. Returns it.
+    pub async fn settled(&self, number: u32) -> Option<Part> {
+        let (part, done) = self.pop(number)?;
+        if let (Some(disk), Some(backing)) = (done, self.backing.get()) {
+            backing.acknowledge(number, disk.last).await;
+        }
+        Some(part)
+    }
+
+    fn pop(&self, number: u32) -> Option<(Part, Option<OnDisk>)> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let shard = first_shard(state, number)?;
+        let front = shard.front.as_mut()?;
+        let part = front.parts.pop_front()?;
+        let (in_memory, is_done) = (front.disk.is_none(), front.parts.is_empty());
+        let done = if is_done { shard.front.take().and_then(|front| front.disk) } else { None };
+        state.items = state.items.saturating_sub(part.block.items);
+        state.scale.went(part.block.items);
+        if in_memory {
+            state.memory_bytes = state.memory_bytes.saturating_sub(size(&part.block));
+        }
+        if let Some(disk) = done {
+            state.disk_bytes = state.disk_bytes.saturating_sub(disk.bytes);
+            state.disk_blocks = state.disk_blocks.saturating_sub(disk.blocks);
+        }
+        self.moved(guard);
+        Some((part, done))
+    }
+
+    /// Puts parts in place of the first of a shard, in order: halves, or the same in another protocol.
+    /// They may take more room than there is; nothing that was accepted is lost for that.
+    pub fn replace(&self, number: u32, parts: Vec<Part>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(front) = first_shard(state, number).and_then(|shard| shard.front.as_mut()) else { return };
+        let Some(old) = front.parts.pop_front() else { return };
+        let (bytes, items) = (parts.iter().map(|part| size(&part.block)).sum::<u64>(), items_of(&parts));
+        let in_memory = front.disk.is_none();
+        for part in parts.into_iter().rev() {
+            front.parts.push_front(part);
+        }
+        if in_memory {
+            state.memory_bytes = (state.memory_bytes + bytes).saturating_sub(size(&old.block));
+        }
+        state.items = (state.items + items).saturating_sub(old.block.items);
+        self.settle_held(state);
+    }
+
+    /// Something left, or became what is under way.
+    fn moved(&self, mut state: std::sync::MutexGuard<'_, State>) {
+        let retired = state.retire();
+        let waiting = state.is_waiting();
+        state.scale.observe(waiting);
+        self.settle_held(&state);
+        let ended = state.closed && state.blocks() == 0;
+        drop(state);
+        if retired || ended {
+            self.wake_workers();
+        }
+        self.room.notify_waiters();
+    }
+}
+
+/// What was read of the disk at once.
+struct Read {
+    blocks: Vec<(Block, u64)>,
+    accepted: u64,
+    first: u64,
+    last: u64,
+    count: u64,
+    bytes: u64,
+    items: u64,
+    replay: bool,
+}
+
+impl Default for Read {
+    fn default() -> Read {
+        let (accepted, first) = (u64::MAX, u64::MAX);
+        Read { blocks: Vec::new(), accepted, first, last: 0, count: 0, bytes: 0, items: 0, replay: false }
+    }
+}
+
+impl Read {
+    fn add(&mut self, seq: u64, items: u64, bytes: u64) {
+        self.first = self.first.min(seq);
+        self.last = self.last.max(seq);
+        self.items += items;
+        self.bytes += bytes;
+    }
+}
+
+fn first_shard(state: &mut State, number: u32) -> Option<&mut Shard> {
+    state.generations.front_mut()?.shards.get_mut(number as usize)
+}
+
+fn items_of<'a>(parts: impl IntoIterator<Item = &'a Part>) -> u64 {
+    parts.into_iter().map(|part| part.block.items).sum()
+}
+
+/// The first entries that may go in one request, at least one.
+fn batch(entries: &mut VecDeque<Entry>, join: JoinLimit) -> Vec<Entry> {
+    let mut batch: Vec<Entry> = Vec::new();
+    let (mut bytes, mut items) = (0, 0);
+    while let Some(entry) = entries.front() {
+        bytes += entry.block.uncompressed;
+        items += entry.block.items;
+        let alike = batch.first().is_none_or(|first| is_alike(&first.block, &entry.block));
+        if !batch.is_empty() && (!join.fits(bytes, items) || !alike || batch.len() == JOIN) {
+            break;
+        }
+        batch.extend(entries.pop_front());
+    }
+    batch
+}
+
+fn is_alike(a: &Block, b: &Block) -> bool {
+    a.protocol == b.protocol && a.term == b.term
+}
+
+/// One block of several, where the exporter can do that.
+fn join(mut blocks: Vec<Block>, sender: &dyn Sender) -> Vec<Block> {
+    if blocks.len() < 2 || !blocks.windows(2).all(|pair| is_alike(&pair[0], &pair[1])) {
+        return blocks;
+    }
+    let Some(mut joined) = sender.join(&blocks) else { return blocks };
+    joined.shard = blocks[0].shard;
+    joined.term = blocks[0].term.clone();
+    joined.receipts = blocks.iter_mut().flat_map(|block| std::mem::take(&mut block.receipts)).collect();
+    vec![joined]
+}
+
+fn block(record: Record) -> Block {
+    Block {
+        payload: record.payload.into(),
+        items: record.meta.items,
+        protocol: record.meta.protocol,
+        shard: record.meta.shard,
+        uncompressed: record.meta.uncompressed,
+        time_range: record.meta.time_range,
+        receipts: Vec::new(),
+        term: None,
+        permit: None,
+    }
+}

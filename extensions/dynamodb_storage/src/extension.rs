@@ -1,0 +1,143 @@
+//! The extension: one connection to the table, and an area for each owner.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use steadyline_component::{
+    Area, CheckRow, ComponentStatus, Extension, Folder, Host, IamStatement, Instrument, Meter, Owner, StartError,
+    Status, Storage, StorageError, Verdict, async_trait,
+};
+use tokio::sync::OnceCell;
+
+use crate::area::TableArea;
+use crate::config::Config;
+use crate::table::{Endpoint, Table};
+
+/// After so many failures one after another the extension counts as failing at its work.
+const DEGRADED_AFTER: u32 = 3;
+
+/// State in a table.
+pub struct DynamoDbStorage {
+    config: Config,
+    endpoint: Endpoint,
+    id: String,
+    table: OnceCell<Arc<Table>>,
+    health: Arc<Health>,
+}
+
+/// How writing goes.
+pub(crate) struct Health {
+    status: OnceLock<ComponentStatus>,
+    in_a_row: Mutex<u32>,
+    failures: Arc<Instrument>,
+}
+
+impl DynamoDbStorage {
+    /// A storage; it connects when it is first asked.
+    pub(crate) fn new(config: Config, endpoint: Endpoint, id: String, meter: &Meter) -> DynamoDbStorage {
+        let help = "Changes that could not be kept, and were tried.";
+        let failures = meter.counter("dynamodb_storage_failures", help, &[]);
+        let health = Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures });
+        DynamoDbStorage { config, endpoint, id, table: OnceCell::new(), health }
+    }
+
+    async fn table(&self) -> Result<&Arc<Table>, StorageError> {
+        let connect = async || Table::connect(&self.config, &self.endpoint).await.map(Arc::new);
+        self.table.get_or_try_init(connect).await
+    }
+}
+
+impl std::fmt::Debug for DynamoDbStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DynamoDbStorage").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Storage for DynamoDbStorage {
+    async fn open(&self, owner: &Owner) -> Result<Arc<dyn Area>, StorageError> {
+        let table = Arc::clone(self.table().await?);
+        // No other holder has it: the system seeds every state when it is made.
+        let [a, b] = [0, 1].map(|n| RandomState::new().hash_one(n) ^ RandomState::new().hash_one(!n));
+        let name = format!("{}{owner}", self.config.prefix);
+        let area = TableArea::open(table, name, format!("{a:016x}{b:016x}"), Arc::clone(&self.health)).await?;
+        Ok(Arc::new(area))
+    }
+
+    async fn folder(&self, _: &Owner) -> Result<Option<Folder>, StorageError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Extension for DynamoDbStorage {
+    async fn start(&self, host: &Host) -> Result<(), StartError> {
+        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.id)));
+        status.set(Status::Ok);
+        Ok(())
+    }
+
+    async fn shutdown(&self) {
+        self.health.set(Status::Stopping);
+    }
+
+    fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        Some(self)
+    }
+
+    async fn check(&self) -> Vec<CheckRow> {
+        let what = format!("keep state in table `{}`", self.config.table);
+        let row = |verdict, detail, advice| CheckRow { what: what.clone(), verdict, detail, advice };
+        let table = match self.table().await {
+            Ok(table) => table,
+            Err(error) => return vec![row(Verdict::Fail, error.message, String::new())],
+        };
+        let mut rows = if self.config.is_aws() { table.shared.check().await } else { Vec::new() };
+        rows.push(match table.try_read().await {
+            Ok(()) => row(Verdict::Pass, "it is there and has the right keys".into(), String::new()),
+            Err(failure) => failure.row(what.clone()),
+        });
+        rows
+    }
+
+    fn permissions(&self) -> Vec<IamStatement> {
+        let table = match self.config.table.starts_with("arn:") {
+            true => self.config.table.clone(),
+            false => {
+                let region = if self.config.region.is_empty() { "<region>" } else { &self.config.region };
+                format!("arn:aws:dynamodb:{region}:<account>:table/{}", self.config.table)
+            }
+        };
+        let actions = ["ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
+        let keep = IamStatement {
+            sid: "KeepState".to_owned(),
+            actions: actions.map(|action| format!("dynamodb:{action}")).into(),
+            resources: vec![table],
+            conditions: Vec::new(),
+        };
+        std::iter::once(keep).chain(self.config.aws().permissions()).collect()
+    }
+}
+
+impl Health {
+    pub(crate) fn note(&self, result: &Result<(), StorageError>) {
+        let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = result else {
+            if std::mem::take(&mut *in_a_row) >= DEGRADED_AFTER {
+                self.set(Status::Ok);
+            }
+            return;
+        };
+        self.failures.add(1.0);
+        *in_a_row = in_a_row.saturating_add(1);
+        if *in_a_row >= DEGRADED_AFTER {
+            self.set(Status::Degraded(format!("state cannot be kept: {error}")));
+        }
+    }
+
+    fn set(&self, status: Status) {
+        if let Some(component) = self.status.get() {
+            component.set(status);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The extension: a folder and a file for each owner, opened once, called away from the async threads.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use bytes::Bytes;
+use steadyline_component::{
+    Area, Change, CheckRow, Clock, ComponentStatus, Extension, Folder, Host, Instrument, Meter, Owner, StartError,
+    Status, Storage, StorageError, Verdict, async_trait,
+};
+
+use crate::config::Config;
+use crate::database::{Database, OpenError, move_aside};
+use crate::directory::{self, failed};
+
+/// After so many failures one after another the extension counts as failing at its work.
+const DEGRADED_AFTER: u32 = 3;
+
+/// State and queues in a folder.
+pub struct FileStorage {
+    opener: Opener,
+    permissions: u32,
+    health: Arc<Health>,
+    /// The newest file of each owner, while somebody holds it.
+    open: tokio::sync::Mutex<HashMap<PathBuf, Weak<File>>>,
+}
+
+/// What opening a file needs.
+#[derive(Clone)]
+struct Opener {
+    config: Config,
+    id: String,
+    clock: Clock,
+    moved_aside: Arc<Instrument>,
+}
+
+/// How writing goes.
+struct Health {
+    status: OnceLock<ComponentStatus>,
+    in_a_row: Mutex<u32>,
+    failures: Arc<Instrument>,
+}
+
+/// The file of one owner.
+struct File {
+    database: Arc<Mutex<Option<Database>>>,
+    health: Arc<Health>,
+}
+
+impl FileStorage {
+    /// A storage; nothing is touched before it starts.
+    pub(crate) fn new(config: Config, permissions: u32, id: String, clock: Clock, meter: &Meter) -> FileStorage {
+        let failures = meter.counter("file_storage_failures", "Changes that could not be kept, and were tried.", &[]);
+        let moved = "Damaged files that were moved aside; their components started as if they were new.";
+        let moved_aside = meter.counter("file_storage_moved_aside", moved, &[]);
+        FileStorage {
+            opener: Opener { config, id, clock, moved_aside },
+            permissions,
+            health: Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures }),
+            open: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Makes sure that the folder is one in which files can be made.
+    fn prepare(&self) -> Result<(), StorageError> {
+        let path = &self.opener.config.directory;
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_dir() => {
+                let message = format!("{} is no folder; name another `directory`", path.display());
+                return Err(StorageError { message, retryable: false });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.opener.config.create_directory => {
+                let message = format!(
+                    "the folder {} is missing; mount or make it, or set `create_directory: true`",
+                    path.display()
+                );
+                return Err(StorageError { message, retryable: false });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => directory::make(path, self.permissions)?,
+            Err(error) => return Err(failed("use", path, &error)),
+        }
+        rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|error| failed("write to", path, &error.into()))
+    }
+
+    /// The folder of an owner, ours until the process ends.
+    async fn own_folder(&self, owner: &Owner) -> Result<PathBuf, StorageError> {
+        self.prepare()?;
+        let folder = self.opener.config.directory.join(directory::name(owner));
+        directory::make(&folder, self.permissions)?;
+        directory::lock(&folder, self.opener.config.timeout.get(), &self.opener.clock).await?;
+        Ok(folder)
+    }
+}
+
+impl Opener {
+    /// Opens the file of a folder; one that is damaged is moved aside, if that is the config.
+    fn open(&self, folder: &Path, owner: &Owner) -> Result<Database, StorageError> {
+        let open = || Database::open(folder, self.config.fsync, self.config.max_size.bytes());
+        let why = match open() {
+            Ok(database) => return Ok(database),
+            Err(OpenError::Failed(error)) => return Err(error),
+            Err(OpenError::Damaged(why)) => why,
+        };
+        let file = folder.join(crate::database::FILE);
+        if !self.config.recreate {
+            let message = format!(
+                "{} is damaged ({why}); remove it and start as if `{owner}` were new, or set `recreate: true`",
+                file.display()
+            );
+            return Err(StorageError { message, retryable: false });
+        }
+        let now = self.clock.now().unix_nanos / 1_000_000_000;
+        let aside = move_aside(folder, now).map_err(|error| failed("move aside", &file, &error))?;
+        self.moved_aside.add(1.0);
+        tracing::error!(
+            component = %self.id, %owner, file = %aside.display(), reason = %why,
+            "damaged state was moved aside: its component starts as if it were new"
+        );
+        open().map_err(|error| match error {
+            OpenError::Failed(error) => error,
+            OpenError::Damaged(why) => {
+                let message = format!("{} cannot be made anew: {why}", file.display());
+                StorageError { message, retryable: false }
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for FileStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileStorage").field("config", &self.opener.config).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Storage for FileStorage {
+    async fn open(&self, owner: &Owner) -> Result<Arc<dyn Area>, StorageError> {
+        let folder = self.own_folder(owner).await?;
+        let mut open = self.open.lock().await;
+        if let Some(before) = open.remove(&folder).and_then(|before| before.upgrade()) {
+            // The new holder follows the old one, which must not write over what the new one knows.
+            let database = Arc::clone(&before.database);
+            away(move || drop(lock(&database).take())).await?;
+        }
+        let (opener, place, owner) = (self.opener.clone(), folder.clone(), owner.clone());
+        let database = away(move || opener.open(&place, &owner)).await??;
+        let file = Arc::new(File { database: Arc::new(Mutex::new(Some(database))), health: Arc::clone(&self.health) });
+        open.insert(folder, Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    async fn folder(&self, owner: &Owner) -> Result<Option<Folder>, StorageError> {
+        let path = self.own_folder(owner).await?;
+        Ok(Some(Folder { path, sync: self.opener.config.fsync }))
+    }
+}
+
+#[async_trait]
+impl Extension for FileStorage {
+    async fn start(&self, host: &Host) -> Result<(), StartError> {
+        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.opener.id)));
+        self.prepare().map_err(StartError::new)?;
+        status.set(Status::Ok);
+        Ok(())
+    }
+
+    /// What is under way is kept before the process ends.
+    async fn shutdown(&self) {
+        let files: Vec<Arc<File>> = self.open.lock().await.values().filter_map(Weak::upgrade).collect();
+        for file in files {
+            if let Err(error) = file.call(|database| database.settle()).await {
+                tracing::warn!(component = %self.opener.id, %error, "the log of changes stays beside its file; nothing is lost");
+            }
+        }
+        if let Some(status) = self.health.status.get() {
+            status.set(Status::Stopping);
+        }
+    }
+
+    fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
+        Some(self)
+    }
+
+    async fn check(&self) -> Vec<CheckRow> {
+        let what = format!("keep state in {}", self.opener.config.directory.display());
+        let row = |verdict, detail, advice: &str| CheckRow { what, verdict, detail, advice: advice.to_owned() };
+        vec![match self.prepare() {
+            Ok(()) => row(Verdict::Pass, "it is there and can be written to".to_owned(), ""),
+            Err(error) => row(Verdict::Fail, error.message, "see `directory` and `create_directory`"),
+        }]
+    }
+}
+
+#[async_trait]
+impl Area for File {
+    async fn read_all(&self) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        self.call(|database| database.read_all()).await
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let key = key.to_vec();
+        self.call(move |database| database.get(&key)).await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StorageError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let result = self.call(move |database| database.commit(&changes)).await;
+        self.health.note(&result);
+        result
+    }
+}
+
+impl File {
+    /// Calls SQLite where it may block.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Database) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let database = Arc::clone(&self.database);
+        away(move || match &mut *lock(&database) {
+            Some(database) => call(database),
+            None => {
+                let message = "another holder has opened this state since, as after a reload".to_owned();
+                Err(StorageError { message, retryable: false })
+            }
+        })
+        .await?
+    }
+}
+
+impl Health {
+    fn note(&self, result: &Result<(), StorageError>) {
+        let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(error) = result else {
+            if std::mem::take(&mut *in_a_row) >= DEGRADED_AFTER {
+                self.set(Status::Ok);
+            }
+            return;
+        };
+        self.failures.add(1.0);
+        *in_a_row = in_a_row.saturating_add(1);
+        if *in_a_row >= DEGRADED_AFTER {
+            self.set(Status::Degraded(format!("state cannot be kept: {error}")));
+        }
+    }
+
+    fn set(&self, status: Status) {
+        if let Some(component) = self.status.get() {
+            component.set(status);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what blocks on a thread that may.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StorageError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StorageError {
+        message: format!("the call of the storage broke off: {error}"),
+        retryable: true,
+    })
+}

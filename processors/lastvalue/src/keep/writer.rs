@@ -1,0 +1,167 @@
+//! The task that writes: one job after another, the mark ahead of what is sent, and patience while storage fails.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use steadyline_component::{Area, Change, Clock, Instrument, Shutdown, StorageError};
+use tokio::sync::mpsc;
+
+use super::record::sealed;
+use super::{PERIOD, ROWS, Shared};
+use crate::clock::NANOS_PER_MS;
+use crate::identity::Secret;
+
+/// The key of the mark.
+pub(super) const MARK: &[u8] = b"2";
+/// How far the mark runs ahead of the clock: two of the periods in which it is written.
+const LEAD_MS: u64 = 2 * PERIOD.as_millis() as u64;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a failure that lasts is told.
+const TELLING: Duration = Duration::from_secs(60);
+
+/// What to write.
+#[derive(Debug, Default)]
+pub(super) struct Job {
+    /// Whether all series and what they share go first.
+    pub clear: bool,
+    /// In order; one commit for each few thousand.
+    pub changes: Vec<Change>,
+    /// Whether nothing is sent after this: the mark is what was sent, not ahead of it.
+    pub last: bool,
+    /// Whether the mark is to be written at once: something was sent above it.
+    pub mark: bool,
+}
+
+impl Job {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.clear && self.changes.is_empty() && !self.last && !self.mark
+    }
+
+    /// Puts what comes later behind it.
+    pub(super) fn append(&mut self, later: Job) {
+        if later.clear {
+            (self.clear, self.changes) = (true, Vec::new());
+        }
+        self.changes.extend(later.changes);
+        self.last |= later.last;
+    }
+}
+
+/// What the task works with.
+pub(super) struct Writer {
+    pub area: Arc<dyn Area>,
+    pub clock: Clock,
+    pub shutdown: Shutdown,
+    pub secret: Secret,
+    pub shared: Arc<Shared>,
+    pub failures: Arc<Instrument>,
+    /// The component's id, for logs.
+    pub id: String,
+    /// When a failure was told last.
+    pub told: Option<Duration>,
+}
+
+impl Writer {
+    /// Writes until the processor is gone.
+    pub(super) async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let mut ended = false;
+        let mut next = self.clock.now().mono + PERIOD;
+        loop {
+            let job = tokio::select! {
+                biased;
+                job = jobs.recv() => job,
+                () = self.clock.sleep_until(next), if !ended => Some(Job::default()),
+            };
+            let (mut job, more) = match job {
+                Some(job) => (job, true),
+                None if ended => return,
+                // Gone without an end, as after a reload.
+                None => (Job { last: true, ..Job::default() }, false),
+            };
+            let counted = !job.is_empty() && more;
+            ended |= job.last;
+            let now = self.clock.now();
+            if ended || job.mark || now.mono >= next {
+                job.changes.extend(self.mark(now.unix_nanos / NANOS_PER_MS, ended));
+                next = now.mono + PERIOD;
+            }
+            if !self.write(job).await {
+                return;
+            }
+            if counted {
+                self.shared.pending.fetch_sub(1, Ordering::AcqRel);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// The mark: above everything that may be sent before the next one is written.
+    fn mark(&self, now_ms: u64, exact: bool) -> Option<Change> {
+        let highest = self.shared.highest.load(Ordering::Relaxed);
+        // What is above the clock rises by a millisecond with each time that it is sent: it needs no such lead, and with
+        // it would run away from the clock in a process that starts over and over.
+        let ahead = (now_ms + LEAD_MS).max(highest + LEAD_MS / 100);
+        let mark = if exact { highest } else { ahead };
+        if highest == 0 {
+            return None;
+        }
+        self.shared.mark.store(mark, Ordering::Relaxed);
+        Some(sealed(&self.secret, MARK, &mark.to_le_bytes()))
+    }
+
+    /// Writes a job, however long that takes; false if it never will.
+    async fn write(&mut self, job: Job) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Err(error) = self.try_write(&job).await else {
+                if self.told.take().is_some() {
+                    tracing::info!(component = %self.id, "the state is kept again");
+                }
+                return true;
+            };
+            self.failures.add(1.0);
+            if !error.retryable {
+                tracing::error!(component = %self.id, %error, "the state is not kept any more until the next start");
+                return false;
+            }
+            self.tell(&error);
+            if self.shutdown.fired() {
+                return false;
+            }
+            tokio::select! {
+                () = self.clock.sleep(pause) => {}
+                // Once more, and that is it.
+                () = self.shutdown.wait() => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_write(&self, job: &Job) -> Result<(), StorageError> {
+        if job.clear {
+            let all = self.area.read_all().await?;
+            // Keys of one byte say what the others mean.
+            let keys: Vec<Change> =
+                all.into_iter().filter(|(key, _)| key.len() > 1).map(|(key, _)| Change::Delete(key)).collect();
+            for chunk in keys.chunks(ROWS) {
+                self.area.commit(chunk.to_vec()).await?;
+            }
+        }
+        for chunk in job.changes.chunks(2 * ROWS) {
+            self.area.commit(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, error: &StorageError) {
+        let now = self.clock.now().mono;
+        if self.told.is_none_or(|told| now.saturating_sub(told) >= TELLING) {
+            self.told = Some(now);
+            tracing::warn!(component = %self.id, %error, "the state cannot be kept for now; it is tried again");
+        }
+    }
+}
