@@ -478,7 +478,7 @@ async fn a_removed_exporter_drains_and_is_given_up_at_the_deadline() {
     assert!(began.elapsed() < Duration::from_secs(6), "nobody waits for them: {:?}", began.elapsed());
     *stage("drains_b").hang.lock().unwrap() = false;
     send(&out, "c 3", Until::Enqueued).await.unwrap();
-    until_delivered("drains_b", &["a 1;b 2"]).await;
+    until_delivered("drains_b", &["a 1", "b 2"]).await;
     until("the other is given up", || dropped(&rig.shared, "backend/c", "removed") == 2).await;
     assert!(began.elapsed() >= Duration::from_secs(20), "not before the deadline");
     until("it left the board", || !rig.shared.board.read().keys().any(|id| id.contains("backend/"))).await;
