@@ -7,6 +7,7 @@
 //! | sign any HTTP request | [`Signer`] |
 //! | say how far off the clock is | [`Skew`] |
 //! | know service and region of a host | [`endpoint`] |
+//! | read a queue's URL | [`QueueUrl`] |
 //! | tell failures apart | [`AwsFailure`], [`FailureKind`], [`classify`] |
 //! | print the permissions that a config needs | [`iam`] |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -19,6 +20,7 @@ pub mod endpoint;
 mod failure;
 mod http_client;
 pub mod iam;
+mod queue;
 mod shared;
 mod signer;
 
@@ -26,5 +28,6 @@ pub use aws_credential_types::Credentials;
 pub use clock::Skew;
 pub use config::{AssumeRole, AwsConfig, ConfigProblem};
 pub use failure::{Answer, AwsFailure, FailureKind, ThrottleReason, classify};
+pub use queue::QueueUrl;
 pub use shared::{Identity, SharedConfig, behavior_version};
 pub use signer::{SignError, Signer};

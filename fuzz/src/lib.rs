@@ -1,5 +1,7 @@
-//! What the fuzz targets share: a scrape that reads everything a body has.
+//! What the fuzz targets share: a scrape that reads everything a body has, and a disk in memory.
 //! A target fails by a panic, also by that of an assertion; by running out of memory, and by taking too long.
+
+pub mod disk;
 
 use steadyline_scrape::{Entry, Fault, Flavour, Format, Histograms, Labels, labels, parse};
 

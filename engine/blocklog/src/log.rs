@@ -173,26 +173,29 @@ impl<D: Disk> Log<D> {
         let start = FILE_HEADER as u64;
         let least = start + bytes;
         let usual = least.max(self.options.segment_bytes);
-        let (file, capacity) = match self.create(usual) {
+        let ((number, file), capacity) = match self.create(usual) {
             Err(error) if error.is_full() && usual > least => (self.create(least)?, least),
             created => (created?, usual),
         };
         self.seal();
-        let (number, file) = (self.next_segment, Arc::new(file));
-        self.next_segment += 1;
+        let file = Arc::new(file);
         self.segments.insert(number, Segment { end: start, size: capacity, ..Segment::default() });
         self.active = Some(Active { number, file: Arc::clone(&file), capacity });
         (self.created, self.unlisted) = (true, true);
         Ok((number, file, start))
     }
 
-    fn create(&self, capacity: u64) -> Result<D::File, LogError> {
-        let path = self.folder.join(segment_name(self.next_segment));
-        let header = FileHeader::new(self.next_segment, self.id).encode(FileKind::Segment);
+    /// A new segment's file. A number is never used again, not even after a failure: which of two files of one name a
+    /// crash leaves is not for us to say.
+    fn create(&mut self, capacity: u64) -> Result<(u32, D::File), LogError> {
+        let number = self.next_segment;
+        self.next_segment += 1;
+        let path = self.folder.join(segment_name(number));
+        let header = FileHeader::new(number, self.id).encode(FileKind::Segment);
         let created = self.disk.create(&path).and_then(|file| {
             file.preallocate(capacity)?;
             file.write_at(&header, 0)?;
-            Ok(file)
+            Ok((number, file))
         });
         created.map_err(|error| {
             let _ = self.disk.remove(&path);

@@ -233,8 +233,7 @@ fn a_later_version_is_refused_and_left_alone() {
 fn segments_of_another_log_go_into_quarantine_whole() {
     let (disk, other) = (SimDisk::new(1), SimDisk::new(2));
     filled(&disk, true);
-    let (mut log, _) =
-        Log::open(other.clone(), Path::new(FOLDER), Options { id: 7, ..options() }).unwrap();
+    let (mut log, _) = Log::open(other.clone(), Path::new(FOLDER), Options { id: 7, ..options() }).unwrap();
     log.append(&[record(1, 0, 0, 10)]).unwrap();
     log.close_clean().unwrap();
     let foreign = other.files(FOLDER)["0000000001.log"].clone();

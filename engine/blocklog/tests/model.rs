@@ -18,18 +18,33 @@ const FOLDER: &str = "/queue";
 #[derive(Debug, Clone)]
 enum Step {
     /// Appends so many records of a length to a shard.
-    Append { count: usize, shard: u32, length: usize },
+    Append {
+        count: usize,
+        shard: u32,
+        length: usize,
+    },
     /// Keeps a number back, as a queue in memory does, to be appended with the next late append.
-    HoldBack { shard: u32, length: usize },
+    HoldBack {
+        shard: u32,
+        length: usize,
+    },
     AppendLate,
-    Acknowledge { shard: u32, count: usize },
+    Acknowledge {
+        shard: u32,
+        count: usize,
+    },
     Sync,
     /// Makes a job and runs it only after some more steps.
     BeginSync,
     EndSync,
-    FailSyncs { count: u32, forgets: bool },
+    FailSyncs {
+        count: u32,
+        forgets: bool,
+    },
     FailWrite,
-    Fill { room: u64 },
+    Fill {
+        room: u64,
+    },
     MakeRoom,
     Kill,
     PowerCut,
@@ -229,11 +244,13 @@ impl Run {
         }
         let amount = self.log().stats().pending;
         let known = self.known.values().filter(|known| known.pending);
-        let (records, bytes) = known.fold((0, 0), |(n, bytes), known| (n + 1, bytes + known.record.payload.len() as u64));
+        let (records, bytes) =
+            known.fold((0, 0), |(n, bytes), known| (n + 1, bytes + known.record.payload.len() as u64));
         assert_eq!(amount.records, records);
         if !self.disk.with(|state| state.forgets) {
             assert_eq!(amount.bytes, bytes);
-            let items: u64 = self.known.values().filter(|known| known.pending).map(|known| known.record.meta.items).sum();
+            let items: u64 =
+                self.known.values().filter(|known| known.pending).map(|known| known.record.meta.items).sum();
             assert_eq!(amount.items, items);
         }
     }

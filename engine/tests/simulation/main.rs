@@ -45,7 +45,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     let disk = builder.fs();
     disk.sync_probability([0.0, 0.05, 0.5][dice.random_range(0..3)]);
     if dice.random_bool(0.3) {
-        disk.io_error_probability(0.02);
+        disk.io_error_probability(0.001);
     }
     if dice.random_bool(0.3) {
         disk.capacity(48 << 10);

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem};
 use aws_smithy_types::Blob;
 use bytes::Bytes;
 use steadyline_aws::{AwsConfig, AwsFailure, FailureKind, SharedConfig};
@@ -96,8 +93,10 @@ impl Table {
     pub(crate) async fn take(&self, owner: &str, holder: &str) -> Result<Option<Waiting>, StorageError> {
         let update = self.client.update_item().table_name(&self.name).set_key(Some(key(owner, b"h")));
         let update = update.update_expression("SET #holder = :me").expression_attribute_names("#holder", HOLDER);
-        let answer = update.expression_attribute_values(":me", text(holder)).return_values(ReturnValue::AllNew).send().await;
-        let answer = answer.map_err(|error| self.failed("open", &AwsFailure::from_sdk("dynamodb:UpdateItem", &error)))?;
+        let answer =
+            update.expression_attribute_values(":me", text(holder)).return_values(ReturnValue::AllNew).send().await;
+        let answer =
+            answer.map_err(|error| self.failed("open", &AwsFailure::from_sdk("dynamodb:UpdateItem", &error)))?;
         let item = answer.attributes.unwrap_or_default();
         let number = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
         let author = |name: &str| item.get(name)?.as_s().ok().cloned();
@@ -127,7 +126,13 @@ impl Table {
     }
 
     /// Writes one part of a journal, of which nobody knows yet.
-    pub(crate) async fn put_part(&self, owner: &str, author: &str, number: u32, part: &[u8]) -> Result<(), StorageError> {
+    pub(crate) async fn put_part(
+        &self,
+        owner: &str,
+        author: &str,
+        number: u32,
+        part: &[u8],
+    ) -> Result<(), StorageError> {
         let put = self.client.put_item().table_name(&self.name).set_item(Some(key(owner, &part_key(author, number))));
         let answer = put.item(VALUE, blob(part)).send().await;
         answer.map(drop).map_err(|error| self.failed("write", &AwsFailure::from_sdk("dynamodb:PutItem", &error)))
@@ -137,7 +142,8 @@ impl Table {
     pub(crate) async fn set_journal(&self, owner: &str, holder: &str, parts: Option<u32>) -> Result<(), WriteError> {
         let update = self.client.update_item().table_name(&self.name).set_key(Some(key(owner, b"h")));
         let update = update.condition_expression("#holder = :me").expression_attribute_names("#holder", HOLDER);
-        let update = update.expression_attribute_names("#journal", JOURNAL).expression_attribute_names("#author", AUTHOR);
+        let update =
+            update.expression_attribute_names("#journal", JOURNAL).expression_attribute_names("#author", AUTHOR);
         let update = update.expression_attribute_values(":me", text(holder));
         let update = match parts {
             Some(parts) => update
@@ -192,17 +198,25 @@ impl Table {
     ) -> WriteError {
         use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as E;
         let Some(E::TransactionCanceledException(canceled)) = error.as_service_error() else {
-            return WriteError::Failed(self.failed("write", &AwsFailure::from_sdk("dynamodb:TransactWriteItems", error)));
+            return WriteError::Failed(
+                self.failed("write", &AwsFailure::from_sdk("dynamodb:TransactWriteItems", error)),
+            );
         };
-        let codes: Vec<&str> =
-            canceled.cancellation_reasons().iter().filter_map(|reason| reason.code()).filter(|code| *code != "None").collect();
+        let codes: Vec<&str> = canceled
+            .cancellation_reasons()
+            .iter()
+            .filter_map(|reason| reason.code())
+            .filter(|code| *code != "None")
+            .collect();
         if codes.contains(&"ConditionalCheckFailed") {
             return WriteError::Taken;
         }
         // What is wrong with the changes themselves stays wrong.
-        let retryable = !codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded"));
+        let retryable =
+            !codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded"));
         let why = canceled.message().unwrap_or_default();
-        let message = format!("cannot write to table `{}`: dynamodb:TransactWriteItems: {} ({why})", self.name, codes.join(", "));
+        let message =
+            format!("cannot write to table `{}`: dynamodb:TransactWriteItems: {} ({why})", self.name, codes.join(", "));
         WriteError::Failed(StorageError { message, retryable })
     }
 
@@ -219,9 +233,14 @@ impl Table {
 
     /// Whether the table is there and has the right key: one read.
     pub(crate) async fn try_read(&self) -> Result<(), AwsFailure> {
-        let query = self.client.query().table_name(&self.name).key_condition_expression("#owner = :owner and begins_with(#key, :start)");
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#owner = :owner and begins_with(#key, :start)");
         let query = query.expression_attribute_names("#owner", OWNER).expression_attribute_names("#key", KEY);
-        let query = query.expression_attribute_values(":owner", text("-")).expression_attribute_values(":start", blob(b"h"));
+        let query =
+            query.expression_attribute_values(":owner", text("-")).expression_attribute_values(":start", blob(b"h"));
         let answer = query.limit(1).send().await;
         answer.map(drop).map_err(|error| AwsFailure::from_sdk("dynamodb:Query", &error))
     }
@@ -229,7 +248,9 @@ impl Table {
     async fn item(&self, owner: &str, wanted: &[u8]) -> Result<Option<Item>, StorageError> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key(owner, wanted))).consistent_read(true);
         let answer = get.send().await;
-        answer.map(|answer| answer.item).map_err(|error| self.failed("read", &AwsFailure::from_sdk("dynamodb:GetItem", &error)))
+        answer
+            .map(|answer| answer.item)
+            .map_err(|error| self.failed("read", &AwsFailure::from_sdk("dynamodb:GetItem", &error)))
     }
 
     async fn query(&self, owner: &str, start: &[u8], only: Option<&str>) -> Result<Vec<Item>, StorageError> {
@@ -266,7 +287,8 @@ impl Table {
     }
 
     fn foreign(&self, owner: &str) -> StorageError {
-        let message = format!("table `{}` has an item of `{owner}` that is not from here: it has no binary `value`", self.name);
+        let message =
+            format!("table `{}` has an item of `{owner}` that is not from here: it has no binary `value`", self.name);
         StorageError { message, retryable: false }
     }
 }
@@ -284,9 +306,14 @@ fn take_blob(item: &mut Item, name: &str) -> Option<Bytes> {
 
 fn said(table: &str, what: &str, failure: &AwsFailure) -> StorageError {
     let advice = match failure.kind {
-        FailureKind::NotFound => format!("; table `{table}` must exist, with the string key `owner` and the binary sort key `key`"),
+        FailureKind::NotFound => {
+            format!("; table `{table}` must exist, with the string key `owner` and the binary sort key `key`")
+        }
         _ if failure.advice().is_empty() => String::new(),
         _ => format!("; {}", failure.advice()),
     };
-    StorageError { message: format!("cannot {what} table `{table}`: {failure}{advice}"), retryable: failure.retryable() }
+    StorageError {
+        message: format!("cannot {what} table `{table}`: {failure}{advice}"),
+        retryable: failure.retryable(),
+    }
 }

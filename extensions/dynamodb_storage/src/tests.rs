@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use bytes::Bytes;
 use steadyline_component::testkit::{TestExtensions, create, create_with};
 use steadyline_component::{
@@ -84,9 +82,8 @@ async fn create_table(emulator: &EmbeddedTable) {
         .credentials_provider(Credentials::new("embedded", "embedded", None, None, "tests"))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
-    let attribute = |name: &str, kind| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
-    };
+    let attribute =
+        |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     aws_sdk_dynamodb::Client::from_conf(config)
         .create_table()
@@ -233,7 +230,9 @@ async fn what_is_too_large_is_refused_and_nothing_is_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_table_and_a_table_with_other_keys_are_said_in_words() {
     let bench = Bench::start().await;
-    for (table, words) in [("missing", "must exist, with the string key `owner`"), ("other", "cannot open table `other`")] {
+    for (table, words) in
+        [("missing", "must exist, with the string key `owner`"), ("other", "cannot open table `other`")]
+    {
         let (extension, _) = started(&bench.emulator, &format!("table: {table}")).await;
         let error = Arc::clone(&extension).as_storage().unwrap().open(&owner("a")).await.err().unwrap();
         assert!(error.message.contains(words) && !error.retryable, "{error}");
@@ -269,7 +268,8 @@ fn config_and_permissions() {
         assert!(error.contains(words), "{yaml}: {error}");
     }
     let role = "arn:aws:iam::123456789012:role/state";
-    let made = create::<DynamoDbStorageFactory>(&format!("table: t\nregion: eu-west-1\nassume_role: {{arn: '{role}'}}"));
+    let made =
+        create::<DynamoDbStorageFactory>(&format!("table: t\nregion: eu-west-1\nassume_role: {{arn: '{role}'}}"));
     let statements = made.unwrap().permissions();
     assert_eq!(statements[0].resources, ["arn:aws:dynamodb:eu-west-1:<account>:table/t"]);
     assert_eq!(statements[0].actions.len(), 6);

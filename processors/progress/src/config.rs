@@ -148,7 +148,8 @@ impl Config {
             wrong.push(("max_series".into(), invalid("it is not between 1 and 10000000".into())));
         }
         if self.max_stale < Duration::from_secs(60) {
-            wrong.push(("max_stale".into(), invalid("no series would be followed".into()).with_expected("at least 1m")));
+            wrong
+                .push(("max_stale".into(), invalid("no series would be followed".into()).with_expected("at least 1m")));
         }
         let mut counters = BTreeSet::new();
         let mut rules = Vec::new();

@@ -7,9 +7,7 @@ use hashbrown::HashMap;
 use steadyline_component::{Batch, Data, Host, Instrument, Meter, Processor, StartError, Work, async_trait};
 use steadyline_telemetry::metrics::Metric;
 use steadyline_telemetry::text::series;
-use steadyline_telemetry::{
-    MetricKind, Metrics, NO_RECORDED_VALUE, NumberKind, Point, Slot, Temporality,
-};
+use steadyline_telemetry::{MetricKind, Metrics, NO_RECORDED_VALUE, NumberKind, Point, Slot, Temporality};
 
 use crate::append::{Made, append};
 use crate::config::{Config, Names, Rule};
@@ -230,7 +228,8 @@ impl Progress {
 impl Rule {
     fn made(&self, from: usize, gauge: &str, names: Names, making: Making) -> Vec<Made> {
         let description = self.description(gauge);
-        let counter = Made { from, name: names.counter, description, unit: None, kind: COUNTER, points: making.counter };
+        let counter =
+            Made { from, name: names.counter, description, unit: None, kind: COUNTER, points: making.counter };
         let seconds = |name: Option<String>, description: String, points| {
             let (unit, kind) = (Some("s"), MetricKind::Gauge);
             name.map(|name| Made { from, name, description, unit, kind, points })

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steadyline_component::PassEnd::Complete;
-use steadyline_component::testkit::{MemoryStorage, ProcessorHarness, TestExtensions, create, create_with, metrics, render};
-use steadyline_component::{
-    Batch, Board, Change, Clock, Host, Meter, Processor, Shutdown, StorageError, Tally, Work,
+use steadyline_component::testkit::{
+    MemoryStorage, ProcessorHarness, TestExtensions, create, create_with, metrics, render,
 };
+use steadyline_component::{Batch, Board, Change, Clock, Host, Meter, Processor, Shutdown, StorageError, Tally, Work};
 use steadyline_telemetry::{Limits, Metrics};
 
 use crate::ProgressFactory;
@@ -17,7 +17,8 @@ use crate::ProgressFactory;
 const SECOND: Duration = Duration::from_secs(1);
 
 const DOWN: &str = "gauges: [{name: left, counter: burned}]";
-const ALL: &str = "gauges: [{name: left, counter: burned, stalled_seconds: stalled, eta_seconds: eta, eta_window: 60s}]";
+const ALL: &str =
+    "gauges: [{name: left, counter: burned, stalled_seconds: stalled, eta_seconds: eta, eta_window: 60s}]";
 const UP: &str = "gauges: [{name: done, direction: up, counter: grown, stalled_seconds: stalled}]";
 
 fn harness(yaml: &str) -> ProcessorHarness {
@@ -46,8 +47,10 @@ fn counters_go_the_way_of_their_gauges_and_hold_on_the_other() {
         (DOWN, "left", vec!["-9223372036854775808", "9223372036854775807", "0"], vec!["0", "0", "9223372036854775807"]),
         (UP, "done", vec!["5", "8", "2", "3"], vec!["0", "3", "3", "4"]),
     ] {
-        let counters: Vec<String> =
-            made(yaml, gauge, &values).into_iter().filter_map(|line| Some(line.strip_prefix("counter ")?.to_owned())).collect();
+        let counters: Vec<String> = made(yaml, gauge, &values)
+            .into_iter()
+            .filter_map(|line| Some(line.strip_prefix("counter ")?.to_owned()))
+            .collect();
         let name = if yaml == UP { "grown" } else { "burned" };
         assert_eq!(counters, expected.iter().map(|n| format!("{name} {n}")).collect::<Vec<_>>(), "{values:?}");
     }
@@ -81,14 +84,26 @@ fn the_rest_takes_as_long_as_the_pace_of_the_last_window_says() {
 fn what_is_made_has_the_labels_resource_unit_and_start_of_its_gauge() {
     let mut harness = harness(ALL);
     let text = |value: u32, at: u32| {
-        format!("resource{{host=\"h\"}}\nleft{{job=\"a\",n=1}} {value} @{at}\nother 1 @{at}\nresource{{host=\"i\"}}\nleft{{job=\"a\",n=1}} 9 @{at}")
+        format!(
+            "resource{{host=\"h\"}}\nleft{{job=\"a\",n=1}} {value} @{at}\nother 1 @{at}\nresource{{host=\"i\"}}\nleft{{job=\"a\",n=1}} 9 @{at}"
+        )
     };
     harness.push(&text(5, 100));
     let lines = harness.push(&text(3, 110));
     let expected = [
-        "resource{host=\"h\"}", "left{job=\"a\",n=1} 3 @110", "other 1 @110", "resource{host=\"i\"}", "left{job=\"a\",n=1} 9 @110",
-        "resource{host=\"h\"}", "counter burned{job=\"a\",n=1} 2 @110", "stalled{job=\"a\",n=1} 0 @110", "eta{job=\"a\",n=1} 15 @110",
-        "resource{host=\"i\"}", "counter burned{job=\"a\",n=1} 0 @110", "stalled{job=\"a\",n=1} 10 @110", "eta{job=\"a\",n=1} inf @110",
+        "resource{host=\"h\"}",
+        "left{job=\"a\",n=1} 3 @110",
+        "other 1 @110",
+        "resource{host=\"i\"}",
+        "left{job=\"a\",n=1} 9 @110",
+        "resource{host=\"h\"}",
+        "counter burned{job=\"a\",n=1} 2 @110",
+        "stalled{job=\"a\",n=1} 0 @110",
+        "eta{job=\"a\",n=1} 15 @110",
+        "resource{host=\"i\"}",
+        "counter burned{job=\"a\",n=1} 0 @110",
+        "stalled{job=\"a\",n=1} 10 @110",
+        "eta{job=\"a\",n=1} inf @110",
     ];
     assert_eq!(lines, expected);
     let out = harness.batches[0].as_metrics().unwrap().clone();
@@ -116,10 +131,7 @@ fn no_value_ends_what_is_made_and_confirmations_confirm_it() {
     let mut harness = harness("gauges: [{name: left, counter: burned, stalled_seconds: stalled}]");
     assert_eq!(harness.push("left held\nleft stale @90"), ["left held", "left stale @90"], "not known yet");
     harness.push("left 5 @100");
-    assert_eq!(
-        harness.push("left held @110"),
-        ["left held @110", "counter burned held @110", "stalled held @110"]
-    );
+    assert_eq!(harness.push("left held @110"), ["left held @110", "counter burned held @110", "stalled held @110"]);
     assert_eq!(harness.push("left NaN @115")[1..], ["counter burned held @115", "stalled held @115"]);
     assert_eq!(harness.push("left stale @120")[1..], ["counter burned stale @120", "stalled stale @120"]);
     assert_eq!(harness.push("left 4 @130")[1..], ["counter burned 1 @130", "stalled 0 @130"]);
@@ -134,8 +146,15 @@ fn what_comes_again_or_late_counts_nothing_and_a_set_clock_is_seen() {
     assert_eq!(harness.push("left 5 @10010").len(), 2);
     assert_eq!(harness.push("left 5 @10010"), ["left 5 @10010"], "again");
     assert_eq!(harness.push("left 7 @10005"), ["left 7 @10005"], "late");
-    assert_eq!(harness.push("left 4 @10020\nleft 3 @10030")[2..], ["counter burned 5 @10020", "counter burned 6 @10030"]);
-    assert_eq!(harness.push("left 2 @9000")[1..], ["counter burned 7 @9000"], "more than ten minutes: the clock was set");
+    assert_eq!(
+        harness.push("left 4 @10020\nleft 3 @10030")[2..],
+        ["counter burned 5 @10020", "counter burned 6 @10030"]
+    );
+    assert_eq!(
+        harness.push("left 2 @9000")[1..],
+        ["counter burned 7 @9000"],
+        "more than ten minutes: the clock was set"
+    );
     let point = harness.batches[0].as_metrics().unwrap().tables().points[1];
     assert!(point.start <= point.time);
     assert_eq!(harness.pass(1, "left 1 @8999", Complete)[1..], ["counter burned 8 @8999"], "a later pass is newer");
@@ -169,7 +188,10 @@ fn those_that_are_followed_keep_their_places_and_the_silent_lose_them() {
     harness.push("left{n=2} 4 @50");
     harness.advance(50 * SECOND);
     assert_eq!(harness.processor().series(), 1);
-    assert_eq!(harness.push("left{n=3} 3 @100\nleft{n=2} 3 @100")[2..], ["counter burned{n=3} 0 @100", "counter burned{n=2} 2 @100"]);
+    assert_eq!(
+        harness.push("left{n=3} 3 @100\nleft{n=2} 3 @100")[2..],
+        ["counter burned{n=3} 0 @100", "counter burned{n=2} 2 @100"]
+    );
     harness.advance(600 * SECOND);
     assert_eq!((harness.processor().series(), harness.processor().wake_at()), (0, None));
 }
@@ -287,7 +309,9 @@ async fn counters_go_on_across_a_restart() {
     let mut life = Life::start(&storage, 2000, ALL).await.unwrap();
     assert_eq!(life.processor.series(), 2);
     let lines = life.push("left{job=\"a\"} 3 @2000\nleft{job=\"b\"} 1.5 @2000");
-    for line in ["counter burned{job=\"a\"} 6 @2000", "counter burned{job=\"b\"} 1 @2000", "stalled{job=\"b\"} 990 @2000"] {
+    for line in
+        ["counter burned{job=\"a\"} 6 @2000", "counter burned{job=\"b\"} 1 @2000", "stalled{job=\"b\"} 990 @2000"]
+    {
         assert!(lines.contains(&line.to_owned()), "{line} is not in {lines:?}");
     }
     // An orderly end keeps what changed last.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use steadyline_aws::{AssumeRole, AwsConfig};
+use steadyline_aws::{AssumeRole, AwsConfig, QueueUrl};
 use steadyline_component::config::{ComponentId, Duration, Secret};
 use steadyline_mapping::config::DEFAULT_MAX_LABEL_BYTES;
 
@@ -269,18 +269,18 @@ impl Default for Config {
 impl Config {
     /// How AWS is reached.
     pub fn aws(&self) -> AwsConfig {
-        let place = Place::of(&self.queue_url);
-        let or = |given: &str, found: Option<String>| {
-            if given.is_empty() { found.unwrap_or_default() } else { given.to_owned() }
+        let url = QueueUrl::parse(&self.queue_url);
+        let or = |given: &str, found: Option<&str>| {
+            if given.is_empty() { found.unwrap_or_default().to_owned() } else { given.to_owned() }
         };
         AwsConfig {
-            region: or(&self.region, place.region),
+            region: or(&self.region, url.as_ref().and_then(|url| url.region)),
             profile: self.profile.clone(),
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.clone(),
             session_token: self.session_token.clone(),
             assume_role: self.assume_role.clone(),
-            endpoint: or(&self.endpoint, place.endpoint),
+            endpoint: or(&self.endpoint, url.as_ref().and_then(|url| url.endpoint)),
             use_fips: self.use_fips,
             use_dual_stack: self.use_dual_stack,
             proxy_url: self.proxy_url.clone(),
@@ -290,61 +290,12 @@ impl Config {
 
     /// The queue's name: the last part of its URL.
     pub fn queue(&self) -> &str {
-        self.queue_url.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+        QueueUrl::parse(&self.queue_url).map_or("", |url| url.name)
     }
 
     /// Whether any type gives sums or histograms.
     pub fn counts(&self) -> bool {
         let counts = |metric: &EventMetric| metric.kind != EventMetricType::Gauge;
         self.types.values().flat_map(|kind| &kind.metrics).any(counts)
-    }
-}
-
-/// What a queue's URL says about where it is.
-#[derive(Debug, Default, PartialEq)]
-struct Place {
-    region: Option<String>,
-    endpoint: Option<String>,
-}
-
-impl Place {
-    fn of(url: &str) -> Self {
-        let Some((scheme, rest)) = url.split_once("://") else { return Self::default() };
-        let host = rest.split('/').next().unwrap_or_default();
-        let is_aws = host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn");
-        if !is_aws {
-            return Self { region: None, endpoint: Some(format!("{scheme}://{host}")) };
-        }
-        // sqs.us-east-1.amazonaws.com, sqs-fips.us-east-1..., us-east-1.queue.amazonaws.com
-        let labels: Vec<&str> = host.split('.').collect();
-        let region = match labels.as_slice() {
-            [region, "queue", ..] => Some(*region),
-            [service, region, ..] if service.starts_with("sqs") => Some(*region),
-            _ => None,
-        };
-        Self { region: region.map(str::to_owned), endpoint: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_url_says_where_the_queue_is() {
-        for (url, region, endpoint) in [
-            ("https://sqs.us-east-1.amazonaws.com/123456789012/events", Some("us-east-1"), None),
-            ("https://sqs-fips.us-west-2.amazonaws.com/123456789012/events", Some("us-west-2"), None),
-            ("https://eu-west-1.queue.amazonaws.com/123456789012/events", Some("eu-west-1"), None),
-            ("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/events", Some("cn-north-1"), None),
-            ("http://127.0.0.1:5000/123456789012/events", None, Some("http://127.0.0.1:5000")),
-            ("events", None, None),
-        ] {
-            let expected = Place { region: region.map(str::to_owned), endpoint: endpoint.map(str::to_owned) };
-            assert_eq!(Place::of(url), expected, "{url}");
-        }
-        let config =
-            Config { queue_url: "http://h/1/events/".into(), region: "eu-central-1".into(), ..Config::default() };
-        assert_eq!((config.queue(), config.aws().region.as_str()), ("events", "eu-central-1"));
     }
 }

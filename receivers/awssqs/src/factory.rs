@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use steadyline_aws::QueueUrl;
 use steadyline_component::config::Diagnostic;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
@@ -80,7 +81,7 @@ pub(crate) fn create(config: Config, context: &mut CreateContext<'_>) -> Option<
 fn check(config: &Config, context: &mut CreateContext<'_>) {
     if config.queue_url.is_empty() {
         context.error("queue_url", "no queue is named");
-    } else if !is_queue(&config.queue_url) {
+    } else if QueueUrl::parse(&config.queue_url).is_none() {
         let diagnostic = Diagnostic::error("invalid-value", format!("`{}` is no queue's URL", config.queue_url));
         context.report(
             "queue_url",
@@ -126,13 +127,6 @@ fn check(config: &Config, context: &mut CreateContext<'_>) {
     if config.message_attributes.len() > 7 {
         context.error("message_attributes", "a message has at most 10 attributes, and 3 are asked for in any case");
     }
-}
-
-/// `https://host/account/name`
-fn is_queue(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
-    let parts: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
-    matches!(scheme, "http" | "https") && parts.len() >= 2 && parts.iter().all(|part| !part.is_empty())
 }
 
 /// Two processes must not write one cumulative series, and what is promised about counting twice depends on storage.

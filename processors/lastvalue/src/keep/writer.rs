@@ -14,8 +14,8 @@ use crate::identity::Secret;
 
 /// The key of the mark.
 pub(super) const MARK: &[u8] = b"2";
-/// How far the mark runs ahead of the clock: two of the periods in which it is written.
-const LEAD_MS: u64 = 2 * PERIOD.as_millis() as u64;
+/// How far the mark runs ahead of the clock: half as long again as until it is written anew.
+const LEAD_MS: u64 = PERIOD.as_millis() as u64 * 3 / 2;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often a failure that lasts is told.
