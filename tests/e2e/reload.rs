@@ -158,16 +158,18 @@ async fn a_signal_reloads_and_so_does_a_changed_file_by_choice() {
     let (port, backend) = (free_port(), Backend::willing().await);
     let with = |level: &str| format!("{}  telemetry: {{logs: {{level: {level}}}}}\n", config(port, &backend, "", ""));
     let mut rig = Rig::start(&with("info"), &["--watch"]).await;
-    rig.write(&with("debug"));
-    rig.steadyline.process.signal(Signal::HUP);
-    rig.steadyline.wait_log("SIGHUP: reading the config again").await;
-    until_true("the verdict", async || rig.reloads() >= 1).await;
-    // The level holds at once: only now there are lines of debug.
-    rig.write(&with("debug").replace("timeout: 3s", "timeout: 4s"));
+    rig.write(&with("info").replace("timeout: 3s", "timeout: 4s"));
     rig.steadyline.wait_log("a file of the config changed").await;
-    until_true("the verdict", async || rig.reloads() >= 2).await;
+    until_true("the verdict", async || rig.reloads() >= 1).await;
     rig.write("receivers: [");
     rig.steadyline.wait_log("the new config has errors").await;
+    rig.write(&with("error"));
+    rig.steadyline.process.signal(Signal::HUP);
+    until_true("the verdict", async || rig.reloads() >= 2).await;
+    // The level of the log holds at once: of this one there is no line.
+    let (code, _, err) = rig.reload(&with("info")).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(rig.steadyline.logged("`steadyline reload`: reading").is_empty());
     post(port, &request(0, 0, (unix_seconds() * 1e9) as u64)).await;
     until_true("the points", async || backend.count() == 50).await;
     rig.steadyline.finish().await;
