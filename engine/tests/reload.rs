@@ -14,8 +14,8 @@ use steadyline_config::{Diagnostics, Source, load};
 use steadyline_engine::{Changes, Registry, Reloaded, Running, Shared, build};
 use steadyline_telemetry::Signal;
 use support::{
-    BackendFactory, HalvesFactory, JoinFactory, NameConfig, PollAct, PollFactory, SourceFactory, WitnessFactory,
-    assert_conserved, dropped, output, send, stage, until,
+    BackendFactory, FolderFactory, HalvesFactory, JoinFactory, NameConfig, PollAct, PollFactory, SourceFactory,
+    WitnessFactory, assert_conserved, dropped, output, send, stage, until,
 };
 
 const fn spec(name: &'static str) -> Spec {
@@ -140,6 +140,7 @@ fn registry() -> Registry {
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WitnessFactory>(),
         Factory::connector::<JoinFactory>(&[(Signal::Metrics, Signal::Metrics)]),
+        Factory::extension::<FolderFactory>(),
     ])
 }
 
@@ -555,6 +556,51 @@ async fn what_is_set_up_once_is_said_to_wait_for_a_restart() {
     let found = diagnostics.sorted();
     let stays: Vec<&str> = found.iter().filter(|d| d.rule == "needs-restart").map(|d| d.path.as_str()).collect();
     assert_eq!(stays, ["service.telemetry.metrics"]);
+    rig.stop().await;
+}
+
+/// Files are real, so time is, too.
+#[tokio::test]
+async fn a_queue_on_disk_is_handed_over_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |queue: &str| {
+        simple("on_disk", "", "", &format!(", sending_queue: {{{queue}}}")).replace("20s", "100ms")
+            + &format!("extensions: {{folder: {{name: {}}}}}\n", folder.path().display())
+    };
+    let mut rig = Rig::start(&with("storage: folder, memory_size: 1KiB, max_shards: 1")).await;
+    let (out, backend) = (output("on_disk").await, stage("on_disk"));
+    let busy = || {
+        let after = Some(Duration::from_secs(60));
+        let busy = Outcome::Retry { reason: "x".into(), message: "x".into(), after };
+        backend.script.lock().unwrap().push_back(busy);
+    };
+    let send_all = async |numbers: std::ops::Range<u64>| {
+        for n in numbers {
+            send(&out, &format!("a {n}"), Until::Enqueued).await.unwrap();
+        }
+    };
+    let all = |numbers: std::ops::Range<u64>| numbers.map(|n| format!("a {n}")).collect::<Vec<_>>();
+    busy();
+    send_all(0..20).await;
+    rig.reload(&with("storage: folder, memory_size: 2KiB, durable: true, max_shards: 1, max_age: 1h")).await;
+    send_all(20..25).await;
+    until("all are delivered", || delivered("on_disk").len() == 25).await;
+    assert_eq!(delivered("on_disk"), all(0..25), "in order, each once");
+    // Another place: what does not get away in time stays in the first, and is found there.
+    let before = backend.attempts.lock().unwrap().len();
+    busy();
+    send_all(25..30).await;
+    until("the attempt", || backend.attempts.lock().unwrap().len() > before).await;
+    rig.reload(&with("max_shards: 1")).await;
+    send_all(30..33).await;
+    until("the new ones", || delivered("on_disk").len() == 28).await;
+    until("the old ones are put away", || dropped(&rig.shared, "backend", "kept_on_disk") == 5).await;
+    assert_conserved(&rig.shared);
+    rig.reload(&with("storage: folder, max_shards: 1")).await;
+    until("those that were kept", || delivered("on_disk").len() == 33).await;
+    let mut found = delivered("on_disk").split_off(28);
+    found.sort();
+    assert_eq!(found, all(25..30));
     rig.stop().await;
 }
 

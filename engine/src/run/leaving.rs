@@ -11,6 +11,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::parts::RunningBranch;
 use crate::delivery::{Branch, PutAway};
 
+/// What stays on disk for an exporter of the same name is counted under this.
+pub(super) const KEPT: &str = "kept_on_disk";
+
 /// An exporter on its way out.
 pub(super) struct Leaving {
     pub(super) branch: Arc<Branch>,
@@ -41,6 +44,8 @@ impl Leaving {
             };
             workers.shutdown().await;
             let left = branch.put_away_as(reason).await;
+            // Off the books of this process, until an exporter of this name finds it there.
+            branch.queue.give_up(KEPT);
             if left != PutAway::default() {
                 let PutAway { kept, lost } = left;
                 tracing::error!(component = %branch.name, kept, lost,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadyline_component::{Kind, Status};
 
+use super::leaving::KEPT;
 use super::service::Running;
 use crate::delivery::PutAway;
 
@@ -130,7 +131,8 @@ impl Running {
             if account.kind == Kind::Exporter {
                 report.delivered += balance.outgoing;
             }
-            report.dropped += balance.dropped.values().sum::<u64>();
+            let lost = balance.dropped.iter().filter(|(reason, _)| *reason != KEPT);
+            report.dropped += lost.map(|(_, items)| items).sum::<u64>();
         }
         report
     }

@@ -364,7 +364,9 @@ impl Running {
 
     /// What there is to read of queues and budget.
     fn show(&self) {
-        let leaving = self.leaving.values().map(|leaving| &leaving.branch);
+        // One of each name.
+        let leaving = self.leaving.iter().filter(|(key, _)| !self.branches.contains_key(*key));
+        let leaving = leaving.map(|(_, leaving)| &leaving.branch);
         let branches: Vec<Arc<Branch>> =
             self.branches.values().map(|running| &running.branch).chain(leaving).cloned().collect();
         self.shared.reading.running(&branches, &self.budget);
