@@ -7,9 +7,13 @@ pub fn standard() -> Vec<Factory> {
     vec![
         // receivers
         steadyline_receiver_dynamodb::FACTORY,
+        steadyline_receiver_exec::FACTORY,
+        steadyline_receiver_hostmetrics::FACTORY,
+        steadyline_receiver_http_json::FACTORY,
         steadyline_receiver_internal::FACTORY,
         steadyline_receiver_otlp::FACTORY,
         steadyline_receiver_prometheus::FACTORY,
+        steadyline_receiver_sqlquery::FACTORY,
         // processors
         steadyline_processor_attributes::FACTORY,
         steadyline_processor_batch::FACTORY,
@@ -19,7 +23,11 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
+<<<<<<< HEAD
         steadyline_processor_memory_limiter::FACTORY,
+=======
+        steadyline_processor_progress::FACTORY,
+>>>>>>> main
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
         // connectors
@@ -38,6 +46,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_extension_bearertokenauth::FACTORY,
         #[cfg(feature = "embedded-dynamodb")]
         steadyline_extension_embedded_dynamodb::FACTORY,
+        steadyline_extension_file_storage::FACTORY,
         steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,
         steadyline_extension_sigv4auth::FACTORY,

@@ -5,7 +5,6 @@ use steadyline_component::Kind::{self, Connector, Exporter, Extension, Processor
 
 /// (kind, types, what to do instead).
 pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
-    (Receiver, &["hostmetrics"], "run node_exporter on the host and scrape it with the receiver `prometheus`"),
     (
         Receiver,
         &["awsecscontainermetrics", "ecs_observer"],
@@ -33,19 +32,8 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
     ),
     (
         Receiver,
-        &[
-            "sqlquery",
-            "sql_query",
-            "mysql",
-            "postgresql",
-            "mongodb",
-            "redis",
-            "rabbitmq",
-            "kafkametrics",
-            "nginx",
-            "apache",
-        ],
-        "scrape the Prometheus exporter of that system with the receiver `prometheus`",
+        &["mysql", "postgresql", "mongodb", "redis", "rabbitmq", "kafkametrics", "nginx", "apache"],
+        "scrape the Prometheus exporter of that system with the receiver `prometheus`, or ask it by `sqlquery` or `exec`",
     ),
     (
         Receiver,

@@ -90,6 +90,25 @@ pub fn write(registry: &Registry, folder: &Path) -> std::io::Result<()> {
     std::fs::write(folder.join("README.md"), index)
 }
 
+/// The page of one component; what the config types of a distribution's own say.
+pub fn page_of(factory: &Factory) -> String {
+    page(factory, &schema(&Registry::new(vec![*factory])))
+}
+
+/// Writes the pages of the components of one type into a folder, nothing else. Their number.
+///
+/// # Errors
+/// A page cannot be written.
+pub fn write_only(registry: &Registry, name: &str, folder: &Path) -> std::io::Result<usize> {
+    std::fs::create_dir_all(folder)?;
+    let mut count = 0;
+    for factory in SECTIONS.iter().flat_map(|kind| registry.of(*kind)).filter(|factory| factory.spec.name == name) {
+        std::fs::write(folder.join(page_name(factory)), page_of(factory))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
 const INDEX: &str = "# Reference\n\nGenerated from the config types by `steadyline reference docs/reference`; a test fails when it is stale.\n`schema.json` is the JSON Schema of the whole config, for editors.\n";
 
 fn page_name(factory: &Factory) -> String {

@@ -69,6 +69,8 @@ fn who_may_import_whom() {
                 "telemetry" => false,
                 "component" => matches!(room(to), "telemetry" | "component"),
                 "aws" => matches!(room(to), "telemetry" | "component"),
+                // As somebody else's distribution: the library, and what component authors see.
+                "examples" => matches!(room(to), "" | "telemetry" | "component"),
                 "engine" => matches!(room(to), "telemetry" | "component" | "engine"),
                 "receivers" | "processors" | "exporters" | "connectors" | "extensions" => {
                     matches!(room(to), "telemetry" | "component" | "aws")

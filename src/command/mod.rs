@@ -8,8 +8,13 @@ mod control;
 mod health;
 mod iam_policy;
 mod once;
+mod plugin;
 mod print_config;
+<<<<<<< HEAD
 mod reload;
+=======
+mod queue;
+>>>>>>> main
 mod run;
 mod schema;
 mod validate;
@@ -54,14 +59,22 @@ enum Command {
     Reload(reload::Args),
     /// Ask a running process whether it is ready; for container health checks.
     Health(health::Args),
+    /// Look into the disk queues of exporters, copy out what they hold, or empty them.
+    Queue(queue::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Begin a component of your own.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Write the reference pages from the config types.
     #[command(hide = true)]
     Reference {
+        /// Writes only the pages of the components of this type.
+        #[arg(long)]
+        only: Option<String>,
         /// The folder to write to.
         folder: std::path::PathBuf,
     },
@@ -115,12 +128,20 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args, registry),
         Command::Reload(args) => reload::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Queue(args) => queue::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "steadyline", &mut script);
             data(&String::from_utf8_lossy(&script))
         }
-        Command::Reference { folder } => Ok(crate::reference::write(registry, &folder)?),
+        Command::Plugin(command) => plugin::run(&command),
+        Command::Reference { folder, only: None } => Ok(crate::reference::write(registry, &folder)?),
+        Command::Reference { folder, only: Some(name) } => {
+            match crate::reference::write_only(registry, &name, &folder)? {
+                0 => Err(anyhow::anyhow!("this binary has no component of the type `{name}`").into()),
+                _ => Ok(()),
+            }
+        }
     }
 }
 

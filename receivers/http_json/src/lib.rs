@@ -11,7 +11,7 @@
 //!     identity: {queue: name}
 //!     metrics:
 //!       - {name: queue.depth, value: {attribute: depth}, unit: "{message}"}
-//!       - {name: queue.age, value: "now() - time(oldest)", unit: s}
+//!       - {name: queue.age, value: now() - date(oldest), unit: s}
 //! extensions:
 //!   bearertokenauth: {token: "${env:QUEUES_TOKEN}"}
 //! exporters:
