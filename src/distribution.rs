@@ -23,11 +23,8 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
-<<<<<<< HEAD
         steadyline_processor_memory_limiter::FACTORY,
-=======
         steadyline_processor_progress::FACTORY,
->>>>>>> main
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
         // connectors

@@ -10,11 +10,8 @@ mod iam_policy;
 mod once;
 mod plugin;
 mod print_config;
-<<<<<<< HEAD
-mod reload;
-=======
 mod queue;
->>>>>>> main
+mod reload;
 mod run;
 mod schema;
 mod validate;
