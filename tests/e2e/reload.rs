@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -18,7 +18,7 @@ use crate::common::http;
 use crate::common::onboarding::{self, four_accounts};
 use crate::common::server::Reply;
 use crate::common::steadyline::{Launch, Steadyline, unix_seconds};
-use crate::common::wait::{free_port, until_true};
+use crate::common::wait::{PATIENCE, free_port, until_true};
 
 /// A process whose config the test rewrites.
 struct Rig {
@@ -92,20 +92,21 @@ fn request(sender: usize, value: usize, base: u64) -> String {
 /// Sends until it is taken; how often it was told to try again, or found nobody.
 async fn post(port: u16, body: &str) -> usize {
     let url = format!("http://127.0.0.1:{port}/v1/metrics");
-    let refusals = AtomicUsize::new(0);
-    until_true("the request to be taken", async || {
-        let answer = http::post(&url, &[("content-type", "application/json")], body.to_string()).await;
-        let status = answer.as_ref().map_or(0, |answer| answer.status);
-        assert!(
-            matches!(status, 0 | 200 | 429 | 503),
-            "nothing but try again: {status} {:?}",
-            answer.map(|a| a.text())
-        );
-        refusals.fetch_add(usize::from(status != 200), Ordering::Relaxed);
-        status == 200
-    })
-    .await;
-    refusals.into_inner()
+    let mut refusals = 0;
+    let sending = async {
+        loop {
+            let answer = http::post(&url, &[("content-type", "application/json")], body.to_string()).await;
+            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            assert!(matches!(status, 0 | 200 | 429 | 503), "nothing but try again: {status}");
+            if status == 200 {
+                return;
+            }
+            refusals += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, sending).await.expect("the request is taken in time");
+    refusals
 }
 
 fn values(samples: &[Arrived]) -> Vec<f64> {
