@@ -24,11 +24,13 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_groupbyattrs::FACTORY,
         steadyline_processor_labels::FACTORY,
         steadyline_processor_lastvalue::FACTORY,
+        steadyline_processor_memory_limiter::FACTORY,
         steadyline_processor_progress::FACTORY,
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
         // connectors
         steadyline_connector_count::FACTORY,
+        steadyline_connector_failover::FACTORY,
         steadyline_connector_forward::FACTORY,
         // exporters
         steadyline_exporter_awssqs::FACTORY,
@@ -43,6 +45,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_extension_bearertokenauth::FACTORY,
         #[cfg(feature = "embedded-dynamodb")]
         steadyline_extension_embedded_dynamodb::FACTORY,
+        steadyline_extension_dynamodb_storage::FACTORY,
         steadyline_extension_file_storage::FACTORY,
         steadyline_extension_headers_setter::FACTORY,
         steadyline_extension_health_check::FACTORY,

@@ -57,11 +57,6 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
     ),
     (
         Processor,
-        &["memory_limiter"],
-        "remove it: data in flight is bounded by the memory budget, half of the container's limit by default (`service.memory_budget`)",
-    ),
-    (
-        Processor,
         &["interval"],
         "use `lastvalue`: it keeps the newest value of each series and publishes it on its interval",
     ),
@@ -112,7 +107,11 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
     ),
     (Extension, &["pprof", "zpages"], "remove it: rates, queues and drops are metrics, on port 8888 by default"),
     (Extension, &["memory_ballast"], "remove it: there is no garbage collector to keep busy"),
-    (Extension, &["memory_limiter"], "remove it: `service.memory_budget` bounds the data in flight"),
+    (
+        Extension,
+        &["memory_limiter"],
+        "use the processor `memory_limiter`, which bounds the data in flight before it is decoded",
+    ),
     (
         Extension,
         &["file_storage", "db_storage", "redis_storage"],

@@ -19,6 +19,7 @@ use crate::tally::Tally;
 use crate::{Host, Permit, StartError};
 
 /// What an exporter's factory gives to the engine.
+#[expect(clippy::large_enum_variant, reason = "one is made per exporter, at start")]
 pub enum Exporter {
     /// Wire blocks through a queue.
     Queued {

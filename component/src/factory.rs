@@ -106,6 +106,18 @@ pub enum TemporalityEffect {
     NeedsCumulative,
 }
 
+/// What a component does to points that nobody sent anew, or wants of them; for checks of the graph at load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RepeatEffect {
+    /// It passes on what comes.
+    #[default]
+    Keeps,
+    /// It gives points again that it was not told again.
+    Repeats,
+    /// It takes every point for news.
+    NeedsNews,
+}
+
 /// A factory as the registry holds it.
 #[derive(Clone, Copy)]
 pub struct Factory {
@@ -115,6 +127,8 @@ pub struct Factory {
     pub kind: Kind,
     /// What it does to temporality.
     pub temporality: TemporalityEffect,
+    /// What it does to points that nobody sent anew.
+    pub repeats: RepeatEffect,
     /// The schema of its config, its definitions in the given generator.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Decodes a config and makes nothing: what is wrong with it, and which of it is secret, is in the diagnostics.
@@ -164,6 +178,8 @@ pub trait Component: 'static {
     const SPEC: Spec;
     /// What it does to the temporality of sums and histograms.
     const TEMPORALITY: TemporalityEffect = TemporalityEffect::Keeps;
+    /// What it does to points that nobody sent anew.
+    const REPEATS: RepeatEffect = RepeatEffect::Keeps;
 
     /// Makes one; `None` after having reported errors to the context.
     fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Self::Made>;
@@ -224,6 +240,7 @@ impl Factory {
             spec: C::SPEC,
             kind,
             temporality: C::TEMPORALITY,
+            repeats: C::REPEATS,
             schema: schema::<C>,
             decode: decode_only::<C>,
             build,
@@ -270,6 +287,12 @@ pub trait Extensions {
     fn ids(&self) -> Vec<String>;
     /// Bounds the process's memory budget; of several bounds the lowest holds.
     fn limit_memory(&mut self, _bytes: u64) {}
+    /// The same, as so many per cent of the container's memory limit, or of the machine's memory if there is none.
+    fn limit_memory_share(&mut self, _percent: u32) {}
+    /// The pipelines that list this connector as a receiver, those that are not enabled included.
+    fn fed_by(&self, _connector: &ComponentId) -> Vec<ComponentId> {
+        Vec::new()
+    }
 }
 
 impl CreateContext<'_> {

@@ -52,9 +52,14 @@ impl Board {
 
     /// A place on the board, `Starting` at first. Ids read `exporter:otlp/x` or `pipeline:metrics`.
     pub fn component(&self, id: &str) -> ComponentStatus {
-        let component = ComponentStatus { board: self.clone(), id: Arc::from(id) };
+        let component = self.place(id);
         component.set(Status::Starting);
         component
+    }
+
+    /// A place on the board for what may come to stand there; until it says something, the board stays as it is.
+    pub fn place(&self, id: &str) -> ComponentStatus {
+        ComponentStatus { board: self.clone(), id: Arc::from(id) }
     }
 
     /// Everything on the board, by id.
@@ -82,6 +87,12 @@ impl ComponentStatus {
             entry.since = now;
         }
         entry.status = status;
+    }
+
+    /// Begins anew: whatever the board says of the place, a fresh component stands there now.
+    pub fn begin(&self, status: Status) {
+        self.remove();
+        self.set(status);
     }
 
     /// Takes the component off the board.

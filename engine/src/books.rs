@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use steadyline_component::tally::Balance;
 use steadyline_component::{Kind, Tally};
 use steadyline_telemetry::Signal;
 
@@ -25,8 +26,14 @@ pub struct Account {
 }
 
 impl Books {
-    /// Opens an account.
+    /// The account of a component in a place; opened if there is none. What a reload takes away stays on the books, and
+    /// what takes its place goes on with its account.
     pub fn open(&self, kind: Kind, id: &str, signal: Signal, pipeline: &str) -> Arc<Account> {
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |a: &&Arc<Account>| a.kind == kind && a.id == id && a.signal == signal && a.pipeline == pipeline;
+        if let Some(known) = accounts.iter().find(same) {
+            return Arc::clone(known);
+        }
         let account = Arc::new(Account {
             kind,
             id: id.to_string(),
@@ -34,8 +41,14 @@ impl Books {
             pipeline: pipeline.to_string(),
             tally: Tally::default(),
         });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&account));
+        accounts.push(Arc::clone(&account));
         account
+    }
+
+    /// Forgets accounts that nobody holds and in which nothing was ever counted: of a graph that was not started.
+    pub fn tidy(&self) {
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.retain(|account| Arc::strong_count(account) > 1 || account.tally.balance() != Balance::default());
     }
 
     /// Every account, in the order in which they were opened.

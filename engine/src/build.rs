@@ -1,54 +1,31 @@
-//! From plan to graph: every component is made, nothing is started. `validate` stops here.
+//! From plan to graph: every component is made, nothing is started. `validate` stops here. A reload makes a graph in which
+//! what runs already and did not change stands as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod pool;
+mod reuse;
+mod shared;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use steadyline_component::exporter::DeliveryConfig;
-use steadyline_component::factory::{Build, Extensions, Source};
-use steadyline_component::{
-    Board, Clock, CreateContext, Exporter, Extension, Kind, Meter, OwnMetrics, Owner, Polling, Receiver, Sink, Storage,
-};
-use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_join};
+use steadyline_component::factory::{Build, Source};
+use steadyline_component::{Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
+use steadyline_config::{ComponentId, Diagnostics, Node};
 use steadyline_telemetry::Signal;
 
-use crate::books::Books;
 use crate::config::{PipelinePlan, Plan};
 use crate::delivery::{Branch, BranchContext};
+use crate::memory::Bound;
 use crate::registry::Registry;
-use crate::run::{Joint, Pipeline, SinkNode, Stage};
-use crate::telemetry::{OwnData, Reading, Traces};
+use crate::run::{Joint, Outlets, Pipeline, SinkNode, Stage};
+use pool::{Pool, Reported};
+pub use reuse::{BranchKey, JointKey, Place, Previous, PreviousPipeline, Record, Records};
+pub use shared::Shared;
 
-/// What components of one process share.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    /// Time.
-    pub clock: Clock,
-    /// Instruments.
-    pub meter: Meter,
-    /// Tallies.
-    pub books: Books,
-    /// Statuses.
-    pub board: Board,
-    /// All of these at a glance.
-    pub reading: Reading,
-    /// The same as data.
-    pub own: Arc<OwnData>,
-    /// Spans, if config wants them.
-    pub traces: Traces,
-}
-
-impl Shared {
-    /// Fresh ones around a clock.
-    pub fn new(clock: Clock) -> Shared {
-        let (board, meter, books) = (Board::new(clock.clone()), Meter::default(), Books::default());
-        let reading = Reading::new(clock.clone(), meter.clone(), books.clone(), board.clone());
-        let own = Arc::new(OwnData::new(reading.clone(), clock.now().unix_nanos));
-        Shared { clock, meter, books, board, reading, own, traces: Traces::default() }
-    }
-}
-
-/// A graph that is made and not started.
+/// A graph that is made and not started; after a reload, parts of it run already.
 pub struct Graph {
+    /// The config it was made from.
+    pub root: Node,
     /// The plan it was made from.
     pub plan: Plan,
     /// What its components share.
@@ -56,15 +33,19 @@ pub struct Graph {
     /// Extensions in the order in which they must start.
     pub extensions: Vec<ExtensionNode>,
     /// Exporters with queues.
-    pub branches: Vec<Arc<Branch>>,
+    pub branches: BTreeMap<BranchKey, Arc<Branch>>,
     /// Exporters without.
-    pub sinks: Vec<(ComponentId, Arc<dyn Sink>)>,
+    pub sinks: BTreeMap<BranchKey, Arc<SinkNode>>,
     /// Pipelines by their place in the plan.
-    pub pipelines: Vec<Arc<Pipeline>>,
+    pub pipelines: Vec<PipelineNode>,
     /// Connectors.
-    pub joints: Vec<Arc<Joint>>,
+    pub joints: BTreeMap<JointKey, JointNode>,
     /// Receivers and the places of their pipelines.
     pub receivers: Vec<ReceiverNode>,
+    /// The lowest bound that a component put on the memory budget.
+    pub memory_bound: Bound,
+    /// What was noted of each component, for the next reload.
+    pub records: Records,
 }
 
 /// An extension that is made and not started.
@@ -75,6 +56,22 @@ pub struct ExtensionNode {
     pub extension: Arc<dyn Extension>,
     /// Whether a component refers to it; else it runs only because `service.extensions` lists it.
     pub referenced: bool,
+}
+
+/// A pipeline that is made and not started.
+pub struct PipelineNode {
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// Processors that come with their state from the running pipeline of the same id: (place here, place there).
+    pub inherits: Vec<(usize, usize)>,
+}
+
+/// A connector that is made and not started.
+pub struct JointNode {
+    /// The connector.
+    pub joint: Arc<Joint>,
+    /// The places of the pipelines on its receiver side.
+    pub targets: Vec<usize>,
 }
 
 /// A receiver that is made and not started.
@@ -93,12 +90,14 @@ pub enum SourceKind {
     Polled(Polling),
     /// Pushes by itself.
     Pushed(Box<dyn Receiver>),
+    /// It runs already, and goes on.
+    Running,
 }
 
 /// Makes everything that the config's enabled pipelines use.
 /// `None` if there are errors; all of them are in the diagnostics, warnings too.
 pub fn build(root: &Node, registry: &Registry, shared: &Shared, diagnostics: &mut Diagnostics) -> Option<Graph> {
-    build_graph(root, registry, shared, None, diagnostics)
+    build_graph(root, registry, shared, (None, &Previous::default()), diagnostics)
 }
 
 /// Like [`build`], with one sink in place of all exporters, which are neither made nor checked.
@@ -109,18 +108,29 @@ pub fn build_with_sink(
     sink: Arc<dyn Sink>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Graph> {
-    build_graph(root, registry, shared, Some(sink), diagnostics)
+    build_graph(root, registry, shared, (Some(sink), &Previous::default()), diagnostics)
+}
+
+/// Like [`build`], with everything that runs already and did not change as it is.
+pub fn rebuild(
+    root: &Node,
+    registry: &Registry,
+    shared: &Shared,
+    previous: &Previous,
+    diagnostics: &mut Diagnostics,
+) -> Option<Graph> {
+    build_graph(root, registry, shared, (None, previous), diagnostics)
 }
 
 fn build_graph(
     root: &Node,
     registry: &Registry,
     shared: &Shared,
-    sink: Option<Arc<dyn Sink>>,
+    (sink, previous): (Option<Arc<dyn Sink>>, &Previous),
     diagnostics: &mut Diagnostics,
 ) -> Option<Graph> {
     let plan = Plan::new(root, registry, diagnostics)?;
-    let mut builder = Builder::new(root, registry, shared);
+    let mut builder = Builder::new(Pool::new(root, registry, shared, previous, &plan.service));
     for id in &plan.service.extensions {
         builder.pool.extension(id, diagnostics);
     }
@@ -133,39 +143,42 @@ fn build_graph(
         None => builder.exporters(&plan, diagnostics),
     }
     builder.connectors(&plan, diagnostics);
-    let pipelines: Vec<Option<Arc<Pipeline>>> =
+    let pipelines: Vec<Option<PipelineNode>> =
         plan.pipelines.iter().map(|pipeline| builder.pipeline(pipeline, diagnostics)).collect();
     if diagnostics.has_errors() {
         return None;
     }
     // Without errors, every pipeline was made.
-    let pipelines: Vec<Arc<Pipeline>> = pipelines.into_iter().flatten().collect();
-    builder.join(&plan, &pipelines);
+    let pipelines: Vec<PipelineNode> = pipelines.into_iter().flatten().collect();
+    let joints = builder.join(&plan, &pipelines);
+    let mut memory_bound = Bound::default();
+    builder.pool.records.values().for_each(|record| memory_bound.also(record.memory_bound));
     Some(Graph {
+        root: root.clone(),
         shared: shared.clone(),
         extensions: builder.pool.nodes(),
-        branches: builder.branches.into_values().collect(),
-        sinks: builder.sinks.into_iter().map(|((_, id), node)| (id, Arc::clone(&node.sink))).collect(),
-        joints: builder.joints.into_values().collect(),
+        branches: builder.branches,
+        sinks: builder.sinks,
+        joints,
         pipelines,
         receivers,
+        memory_bound,
+        records: builder.pool.records,
         plan,
     })
 }
 
 struct Builder<'a> {
     pool: Pool<'a>,
-    branches: BTreeMap<(Signal, ComponentId), Arc<Branch>>,
-    sinks: BTreeMap<(Signal, ComponentId), Arc<SinkNode>>,
-    joints: BTreeMap<(Signal, Signal, ComponentId), Arc<Joint>>,
+    branches: BTreeMap<BranchKey, Arc<Branch>>,
+    sinks: BTreeMap<BranchKey, Arc<SinkNode>>,
+    joints: BTreeMap<JointKey, Arc<Joint>>,
     /// Stands in the place of every pipeline's exporters.
     capture: Option<Arc<SinkNode>>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(root: &'a Node, registry: &'a Registry, shared: &'a Shared) -> Self {
-        let (made, order, open) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let pool = Pool { root, registry, shared, made, order, open, referenced: BTreeSet::new() };
+    fn new(pool: Pool<'a>) -> Self {
         Builder { pool, branches: BTreeMap::new(), sinks: BTreeMap::new(), joints: BTreeMap::new(), capture: None }
     }
 
@@ -180,16 +193,22 @@ impl<'a> Builder<'a> {
         let mut receivers = Vec::new();
         for (id, feeds) in places {
             let feeds: Vec<(Signal, Vec<usize>)> = feeds.into_iter().collect();
-            let signal = feeds.first().map_or(Signal::Metrics, |(signal, _)| *signal);
-            let source = self.pool.make(Kind::Receiver, id, signal, diagnostics, |build, context| match build {
-                Build::Poller(make) => make(context).map(SourceKind::Polled),
-                Build::Receiver(make) => make(context).map(SourceKind::Pushed),
-                Build::Source(make) => make(context).map(|source| match source {
-                    Source::Polled(polling) => SourceKind::Polled(polling),
-                    Source::Running(receiver) => SourceKind::Pushed(receiver),
+            let signals: Vec<Signal> = feeds.iter().map(|(signal, _)| *signal).collect();
+            let signal = signals.first().copied().unwrap_or(Signal::Metrics);
+            let place = Place::new(Kind::Receiver, id, "");
+            let runs = self.pool.previous.receivers.get(id).is_some_and(|of| *of == signals);
+            let source = match runs && self.pool.keep(&place) {
+                true => Some(SourceKind::Running),
+                false => self.pool.make(place, signal, "", diagnostics, |build, context| match build {
+                    Build::Poller(make) => make(context).map(SourceKind::Polled),
+                    Build::Receiver(make) => make(context).map(SourceKind::Pushed),
+                    Build::Source(make) => make(context).map(|source| match source {
+                        Source::Polled(polling) => SourceKind::Polled(polling),
+                        Source::Running(receiver) => SourceKind::Pushed(receiver),
+                    }),
+                    _ => None,
                 }),
-                _ => None,
-            });
+            };
             if let Some(source) = source {
                 receivers.push(ReceiverNode { id: id.clone(), source, feeds });
             }
@@ -202,43 +221,55 @@ impl<'a> Builder<'a> {
         for pipeline in &plan.pipelines {
             for id in &pipeline.exporters {
                 let key = (pipeline.signal, id.clone());
-                if self.branches.contains_key(&key) || self.sinks.contains_key(&key) {
-                    continue;
-                }
-                let made =
-                    self.pool.make(Kind::Exporter, id, pipeline.signal, diagnostics, |build, context| match build {
-                        Build::Exporter(make) => make(context),
-                        _ => None,
-                    });
-                let shared = self.pool.shared;
-                let account = shared.books.open(Kind::Exporter, id.as_str(), pipeline.signal, "");
-                match made {
-                    Some(Exporter::Queued { encoder, sender, delivery }) => {
-                        if !self.pool.delivery_is_sane(id, &delivery, diagnostics) {
-                            continue;
-                        }
-                        let name = match pipeline.signal {
-                            Signal::Metrics => format!("exporter:{id}"),
-                            signal => format!("exporter:{id}:{signal}"),
-                        };
-                        let status = shared.board.component(&name);
-                        let meter = component_meter(&shared.meter, "exporter", id);
-                        let storage = match self.pool.storage(id, pipeline.signal, &delivery, diagnostics) {
-                            Ok(storage) => storage,
-                            Err(Reported) => continue,
-                        };
-                        let parts = (encoder, sender, delivery);
-                        let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
-                        let context = BranchContext { account, status, meter: &meter, clock, traces, storage };
-                        let branch = Branch::new(name, parts, context);
-                        self.branches.insert(key, Arc::new(branch));
-                    }
-                    Some(Exporter::Direct(sink)) => {
-                        self.sinks.insert(key, Arc::new(SinkNode { sink, account }));
-                    }
-                    None => {}
+                if !self.branches.contains_key(&key) && !self.sinks.contains_key(&key) {
+                    self.exporter(key, diagnostics);
                 }
             }
+        }
+    }
+
+    fn exporter(&mut self, key: BranchKey, diagnostics: &mut Diagnostics) {
+        let (signal, id) = &key;
+        let place = Place::new(Kind::Exporter, id, signal.name());
+        let previous = self.pool.previous;
+        let (branch, sink) = (previous.branches.get(&key), previous.sinks.get(&key));
+        if (branch.is_some() || sink.is_some()) && self.pool.keep(&place) {
+            self.branches.extend(branch.map(|branch| (key.clone(), Arc::clone(branch))));
+            self.sinks.extend(sink.map(|sink| (key.clone(), Arc::clone(sink))));
+            return;
+        }
+        let made = self.pool.make(place.clone(), *signal, "", diagnostics, |build, context| match build {
+            Build::Exporter(make) => make(context),
+            _ => None,
+        });
+        let shared = self.pool.shared;
+        let account = shared.books.open(Kind::Exporter, id.as_str(), *signal, "");
+        match made {
+            Some(Exporter::Queued { encoder, sender, delivery }) => {
+                if !self.pool.delivery_is_sane(id, &delivery, diagnostics) {
+                    return;
+                }
+                let name = match signal {
+                    Signal::Metrics => format!("exporter:{id}"),
+                    signal => format!("exporter:{id}:{signal}"),
+                };
+                let storage = match self.pool.storage(&place, *signal, &delivery, diagnostics) {
+                    Ok(storage) => storage,
+                    Err(Reported) => return,
+                };
+                let status = shared.board.place(&name);
+                let meter = component_meter(&shared.meter, "exporter", id);
+                let heir = previous.queues.get(&key).map(|old| &**old);
+                let parts = (encoder, sender, delivery);
+                let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
+                let context = BranchContext { account, status, meter: &meter, clock, traces, storage, heir };
+                let branch = Branch::new(name, parts, context);
+                self.branches.insert(key, Arc::new(branch));
+            }
+            Some(Exporter::Direct(sink)) => {
+                self.sinks.insert(key, Arc::new(SinkNode { sink, account }));
+            }
+            None => {}
         }
     }
 
@@ -249,213 +280,108 @@ impl<'a> Builder<'a> {
                     let key = (from.signal, to.signal, id.clone());
                     let factory = self.pool.registry.of_id(Kind::Connector, id);
                     let Some(Build::Connector(_, pairs)) = factory.map(|f| f.build) else { continue };
-                    if self.joints.contains_key(&key) || !pairs.contains(&(from.signal, to.signal)) {
-                        continue;
-                    }
-                    let made =
-                        self.pool.make(Kind::Connector, id, from.signal, diagnostics, |build, context| match build {
-                            Build::Connector(make, _) => make(context),
-                            _ => None,
-                        });
-                    if let Some(connector) = made {
-                        let shared = self.pool.shared;
-                        let account = shared.books.open(Kind::Connector, id.as_str(), from.signal, "");
-                        self.joints.insert(key, Arc::new(Joint::new(connector, account, shared.clock.clone())));
+                    if !self.joints.contains_key(&key) && pairs.contains(&(from.signal, to.signal)) {
+                        self.connector(key, diagnostics);
                     }
                 }
             }
         }
     }
 
-    fn pipeline(&mut self, plan: &PipelinePlan, diagnostics: &mut Diagnostics) -> Option<Arc<Pipeline>> {
+    fn connector(&mut self, key: JointKey, diagnostics: &mut Diagnostics) {
+        let (from, to, id) = &key;
+        let place = Place::new(Kind::Connector, id, &format!("{from} to {to}"));
+        if let Some(running) = self.pool.previous.joints.get(&key)
+            && self.pool.keep(&place)
+        {
+            self.joints.insert(key, Arc::clone(running));
+            return;
+        }
+        let made = self.pool.make(place, *from, "", diagnostics, |build, context| match build {
+            Build::Connector(make, _) => make(context),
+            _ => None,
+        });
+        if let Some(connector) = made {
+            let shared = self.pool.shared;
+            let account = shared.books.open(Kind::Connector, id.as_str(), *from, "");
+            self.joints.insert(key, Arc::new(Joint::new(connector, account, shared.clock.clone())));
+        }
+    }
+
+    fn pipeline(&mut self, plan: &PipelinePlan, diagnostics: &mut Diagnostics) -> Option<PipelineNode> {
         let shared = self.pool.shared;
-        let mut stages = Vec::new();
-        for id in &plan.processors {
-            let made = self.pool.make(Kind::Processor, id, plan.signal, diagnostics, |build, context| match build {
+        let running = self.pool.previous.pipelines.get(&plan.id);
+        let (mut stages, mut inherits, mut failed) = (Vec::new(), Vec::new(), false);
+        for (at, id) in plan.processors.iter().enumerate() {
+            let place = Place::new(Kind::Processor, id, plan.id.as_str());
+            let from = running.and_then(|running| running.processors.iter().position(|old| old == id));
+            if let Some(from) = from.filter(|_| self.pool.keep(&place)) {
+                inherits.push((at, from));
+                continue;
+            }
+            let pipeline = plan.id.as_str();
+            let made = self.pool.make(place, plan.signal, pipeline, diagnostics, |build, context| match build {
                 Build::Processor(make) => make(context),
                 _ => None,
             });
             // What is wrong with one does not hide what is wrong with the next.
-            let Some(processor) = made else { continue };
-            let meter = component_meter(&shared.meter, "processor", id).with("pipeline", plan.id.as_str());
+            let Some(processor) = made else {
+                failed = true;
+                continue;
+            };
+            let meter = component_meter(&shared.meter, "processor", id).with("pipeline", pipeline);
             stages.push(Stage {
                 processor,
-                account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, plan.id.as_str()),
+                account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, pipeline),
                 series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
+                life: None,
             });
         }
-        if stages.len() < plan.processors.len() {
+        if failed {
             return None;
         }
+        let outlets = self.outlets(plan);
+        if let Some(running) = running {
+            let all = inherits.iter().all(|(at, from)| at == from) && stages.is_empty();
+            if all && inherits.len() == running.processors.len() && running.pipeline.outlets().are(&outlets) {
+                return Some(PipelineNode { pipeline: Arc::clone(&running.pipeline), inherits: Vec::new() });
+            }
+        }
+        let pipeline = Arc::new(Pipeline::new(plan.id.to_string(), stages, outlets, shared.clock.clone()));
+        Some(PipelineNode { pipeline, inherits })
+    }
+
+    /// Where a pipeline's data goes.
+    fn outlets(&self, plan: &PipelinePlan) -> Outlets {
         let key = |id: &ComponentId| (plan.signal, id.clone());
         let branches = plan.exporters.iter().filter_map(|id| self.branches.get(&key(id)).cloned()).collect();
         let sinks = match &self.capture {
             Some(node) => vec![Arc::clone(node)],
             None => plan.exporters.iter().filter_map(|id| self.sinks.get(&key(id)).cloned()).collect(),
         };
-        let from_here =
-            |(from, _, id): &(Signal, Signal, ComponentId)| *from == plan.signal && plan.to_connectors.contains(id);
+        let from_here = |(from, _, id): &JointKey| *from == plan.signal && plan.to_connectors.contains(id);
         let joints = self.joints.iter().filter(|(key, _)| from_here(key)).map(|(_, joint)| Arc::clone(joint)).collect();
-        let name = plan.id.to_string();
-        Some(Arc::new(Pipeline::new(name, stages, branches, sinks, joints, shared.clock.clone())))
+        Outlets { branches, sinks, joints }
     }
 
-    fn join(&self, plan: &Plan, pipelines: &[Arc<Pipeline>]) {
-        for ((_, to, id), joint) in &self.joints {
-            let listed = plan.pipelines.iter().zip(pipelines);
-            let targets = listed.filter(|(plan, _)| plan.signal == *to && plan.from_connectors.contains(id));
-            joint.set_targets(targets.map(|(_, pipeline)| Arc::clone(pipeline)).collect());
+    /// Tells new connectors where their data goes; those that run learn it at the swap.
+    fn join(&self, plan: &Plan, pipelines: &[PipelineNode]) -> BTreeMap<JointKey, JointNode> {
+        let mut joints = BTreeMap::new();
+        for (key, joint) in &self.joints {
+            let (_, to, id) = key;
+            let listed = plan.pipelines.iter().enumerate();
+            let targets = listed.filter(|(_, plan)| plan.signal == *to && plan.from_connectors.contains(id));
+            let targets: Vec<usize> = targets.map(|(place, _)| place).collect();
+            if !self.pool.previous.joints.values().any(|running| Arc::ptr_eq(running, joint)) {
+                joint.set_targets(targets.iter().map(|&place| Arc::clone(&pipelines[place].pipeline)).collect());
+            }
+            joints.insert(key.clone(), JointNode { joint: Arc::clone(joint), targets });
         }
+        joints
     }
 }
 
 /// The meter of one component.
 pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {
     meter.with(kind, id.as_str())
-}
-
-/// The error is in the diagnostics.
-struct Reported;
-
-/// Makes components, and extensions when something refers to them.
-struct Pool<'a> {
-    root: &'a Node,
-    registry: &'a Registry,
-    shared: &'a Shared,
-    made: BTreeMap<ComponentId, Option<Arc<dyn Extension>>>,
-    order: Vec<(ComponentId, Arc<dyn Extension>)>,
-    referenced: BTreeSet<ComponentId>,
-    /// Extensions that are being made, to see a circle.
-    open: Vec<ComponentId>,
-}
-
-impl Pool<'_> {
-    fn make<T>(
-        &mut self,
-        kind: Kind,
-        id: &ComponentId,
-        signal: Signal,
-        diagnostics: &mut Diagnostics,
-        make: impl FnOnce(Build, &mut CreateContext<'_>) -> Option<T>,
-    ) -> Option<T> {
-        // What is missing here was reported by the plan.
-        let factory = self.registry.of_id(kind, id)?;
-        let node = self.root.get(kind.section())?.get(id.as_str())?;
-        let clock = self.shared.clock.clone();
-        let meter = component_meter(&self.shared.meter, kind.name(), id);
-        let own_metrics: Arc<dyn OwnMetrics> = self.shared.own.clone();
-        let mut context = CreateContext {
-            id,
-            pipeline: "",
-            signal,
-            clock: &clock,
-            meter: &meter,
-            own_metrics: &own_metrics,
-            node,
-            path: path_join(kind.section(), id.as_str()),
-            diagnostics,
-            extensions: self,
-        };
-        let made = make(factory.build, &mut context);
-        if made.is_none() && !diagnostics.has_errors() {
-            // A factory must say why; without that the component would be missing without a word.
-            let silent = format!("{} `{id}` could not be made, and its factory does not say why", kind.name());
-            let path = path_join(kind.section(), id.as_str());
-            diagnostics.push(Diagnostic::error("not-made", silent).at(path, node.place()));
-        }
-        made
-    }
-
-    /// The disk under an exporter's queue, if config wants one.
-    fn storage(
-        &mut self,
-        id: &ComponentId,
-        signal: Signal,
-        delivery: &DeliveryConfig,
-        diagnostics: &mut Diagnostics,
-    ) -> Result<Option<(Arc<dyn Storage>, Owner)>, Reported> {
-        let Some(wanted) = &delivery.queue.storage else { return Ok(None) };
-        let (path, relative) = (path_join("exporters", id.as_str()), "sending_queue.storage");
-        let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
-        let known = self.ids();
-        if !known.iter().any(|known| known == wanted.as_str()) {
-            let missing = Diagnostic::error("unknown-reference", format!("there is no extension `{wanted}`"))
-                .with_expected(format!("an id of `extensions`: {}", known.join(", ")))
-                .with_suggestion(wanted.as_str(), known.iter().map(String::as_str));
-            diagnostics.push(missing.at_node(node, &path, relative));
-            return Err(Reported);
-        }
-        // Its own errors are in the diagnostics.
-        let extension = self.resolve(wanted, diagnostics).ok_or(Reported)?;
-        let Some(storage) = extension.as_storage() else {
-            let wrong = format!("extension `{wanted}` does not store anything");
-            diagnostics.push(Diagnostic::error("invalid-value", wrong).at_node(node, &path, relative));
-            return Err(Reported);
-        };
-        let owner = Owner { kind: Kind::Exporter.name(), id: id.to_string(), place: signal.to_string() };
-        Ok(Some((storage, owner)))
-    }
-
-    fn delivery_is_sane(&self, id: &ComponentId, delivery: &DeliveryConfig, diagnostics: &mut Diagnostics) -> bool {
-        let node = self.root.get("exporters").and_then(|section| section.get(id.as_str())).unwrap_or(self.root);
-        let mut problems = delivery.problems();
-        let size =
-            node.at_path("sending_queue.queue_size").and_then(Node::text).and_then(|text| text.parse::<u64>().ok());
-        if let Some(size) = size.filter(|size| *size < 1 << 16) {
-            let wrong = format!(
-                "it is bytes, and {size} of them hold no request; the Collector counts requests: write a size such as 64MiB"
-            );
-            problems.push(("sending_queue.queue_size", wrong));
-        }
-        for (relative, problem) in &problems {
-            let path = path_join("exporters", id.as_str());
-            diagnostics.push(Diagnostic::error("out-of-range", problem).at_node(node, &path, relative));
-        }
-        problems.is_empty()
-    }
-
-    fn nodes(&self) -> Vec<ExtensionNode> {
-        let node = |(id, extension): &(ComponentId, Arc<dyn Extension>)| ExtensionNode {
-            id: id.clone(),
-            extension: Arc::clone(extension),
-            referenced: self.referenced.contains(id),
-        };
-        self.order.iter().map(node).collect()
-    }
-
-    /// The extension of this id, made now if it was not.
-    fn extension(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
-        if let Some(made) = self.made.get(id) {
-            return made.clone();
-        }
-        if self.open.contains(id) {
-            let message = format!("extension `{id}` refers to itself through others");
-            let at = path_join("extensions", id.as_str());
-            diagnostics.push(Diagnostic::error("cycle", message).at_node(self.root, "", &at).with_path(at.clone()));
-            return None;
-        }
-        self.open.push(id.clone());
-        let made = self.make(Kind::Extension, id, Signal::Metrics, diagnostics, |build, context| match build {
-            Build::Extension(make) => make(context),
-            _ => None,
-        });
-        self.open.pop();
-        self.made.insert(id.clone(), made.clone());
-        if let Some(extension) = &made {
-            self.order.push((id.clone(), Arc::clone(extension)));
-        }
-        made
-    }
-}
-
-impl Extensions for Pool<'_> {
-    fn resolve(&mut self, id: &ComponentId, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
-        self.referenced.insert(id.clone());
-        self.extension(id, diagnostics)
-    }
-
-    fn ids(&self) -> Vec<String> {
-        let section = self.root.get(Kind::Extension.section());
-        section.map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.text.to_string()).collect()
-    }
 }

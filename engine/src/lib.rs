@@ -5,7 +5,7 @@
 //! | [`registry`] | the list of what a distribution contains |
 //! | [`config`] | the `service` section and the plan: the checked graph |
 //! | [`build`] | every component made, nothing started |
-//! | [`run`] | pipelines, pollers, start and stop |
+//! | [`run`] | pipelines, pollers, start, reload and stop |
 //! | [`delivery`] | queues, workers, retry, split |
 //! | [`telemetry`] | the process's own metrics |
 //! | [`books`], [`gate`], [`memory`] | conservation, rate-limited logs, the memory budget |
@@ -24,4 +24,4 @@ pub use books::{Account, Books};
 pub use build::{Graph, Shared, build};
 pub use config::Plan;
 pub use registry::Registry;
-pub use run::{Running, StopReport};
+pub use run::{Changes, Reloaded, Running, StopReport};

@@ -52,7 +52,7 @@ async fn ask(graph: Graph) -> Vec<(String, CheckRow)> {
             Err(error) => rows.push((name, not_started(&error))),
         }
     }
-    for branch in &graph.branches {
+    for branch in graph.branches.values() {
         let name = branch.name.replacen(':', " ", 1);
         match branch.sender.start(&host).await {
             Ok(()) => rows.extend(branch.sender.check().await.into_iter().map(|row| (name.clone(), row))),

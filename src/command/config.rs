@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 use steadyline_component::Clock;
 use steadyline_config::{Diagnostics, ProcessEnvironment, Source, Tree, load};
 use steadyline_engine::{Graph, Registry, Shared};
@@ -24,7 +25,8 @@ pub(super) struct ConfigArgs {
 }
 
 /// How findings are printed.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Output {
     /// For people, with excerpts.
     #[default]
@@ -42,8 +44,12 @@ impl ConfigArgs {
             let gates = self.feature_gates.join(", ");
             message(&format!("steadyline: feature gates have no effect here: {gates}"));
         }
-        let sources: Vec<Source> = self.config.iter().map(|argument| Source::parse(argument)).collect();
-        load(&sources, &self.set, &ProcessEnvironment)
+        load(&self.sources(), &self.set, &ProcessEnvironment)
+    }
+
+    /// Where the config comes from.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        self.config.iter().map(|argument| Source::parse(argument)).collect()
     }
 
     /// Reads the config and makes the graph; errors and warnings are printed.
@@ -68,15 +74,18 @@ impl ConfigArgs {
 
 /// Prints what was found, and how much of it.
 pub(super) fn report(diagnostics: &Diagnostics, output: Output) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = rendered(diagnostics, output, colour);
+    if !text.is_empty() {
+        message(&text);
+    }
+}
+
+/// What was found, as it is printed.
+pub(super) fn rendered(diagnostics: &Diagnostics, output: Output, colour: bool) -> String {
     match output {
-        Output::Text => {
-            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let text = diagnostics.to_text(colour);
-            if !text.is_empty() {
-                message(text.trim_end());
-            }
-        }
-        Output::Json => message(&diagnostics.to_json()),
-        Output::Github => message(&diagnostics.to_github()),
+        Output::Text => diagnostics.to_text(colour).trim_end().to_string(),
+        Output::Json => diagnostics.to_json(),
+        Output::Github => diagnostics.to_github(),
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn run(args: &ConfigArgs, registry: &Registry) -> Result<(), Failure>
             statements.extend(polling.poller.permissions());
         }
     }
-    statements.extend(graph.branches.iter().flat_map(|branch| branch.sender.permissions()));
+    statements.extend(graph.branches.values().flat_map(|branch| branch.sender.permissions()));
     statements.extend(graph.extensions.iter().flat_map(|node| node.extension.permissions()));
     if statements.is_empty() {
         message("nothing in the enabled pipelines of this config speaks to AWS");

@@ -4,6 +4,7 @@
 mod check;
 mod components;
 mod config;
+mod control;
 mod health;
 mod iam_policy;
 mod lambda;
@@ -11,9 +12,11 @@ mod once;
 mod plugin;
 mod print_config;
 mod queue;
+mod reload;
 mod run;
 mod schema;
 mod validate;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the pipelines until SIGTERM or SIGINT. `steadyline --config FILE` alone means this.
-    Run(ConfigArgs),
+    Run(run::Args),
     /// Serve AWS Lambda: batches of an SQS queue, and schedules of EventBridge, each of which polls once.
     Lambda(ConfigArgs),
     /// Check a config offline, with the code that `run` uses: all errors at once, each with its place.
@@ -52,6 +55,8 @@ enum Command {
     IamPolicy(ConfigArgs),
     /// Ask, online: who am I, can I read, would the backends take data.
     Check(check::Args),
+    /// Tell a running process to read its config again, and wait for the verdict. SIGHUP does the same without waiting.
+    Reload(reload::Args),
     /// Ask a running process whether it is ready; for container health checks.
     Health(health::Args),
     /// Look into the disk queues of exporters, copy out what they hold, or empty them.
@@ -121,6 +126,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::Schema => schema::run(registry),
         Command::IamPolicy(args) => iam_policy::run(&args, registry),
         Command::Check(args) => check::run(&args, registry),
+        Command::Reload(args) => reload::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Lambda(args) => lambda::run(args, registry),
         Command::Queue(args) => queue::run(&args),

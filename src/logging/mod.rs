@@ -9,14 +9,25 @@ use std::io::IsTerminal;
 use steadyline_engine::config::{LogEncoding, LogLevel, LogsConfig};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use line::{ConsoleLine, JsonLine};
 use sampling::Sampling;
 
-/// Starts logging. `RUST_LOG` overrides the configured level for whoever looks for a fault.
-pub(crate) fn start(config: &LogsConfig) {
-    let level = match config.level {
+/// Sets the level while the process runs.
+pub(crate) struct LogLevels(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevels {
+    /// From now on lines of this level and above are written; unless `RUST_LOG` says which.
+    pub(crate) fn set(&self, level: LogLevel) {
+        // Fails only if the subscriber is gone, and with it the log.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// `RUST_LOG` overrides the configured level for whoever looks for a fault.
+fn filter(level: LogLevel) -> EnvFilter {
+    let level = match level {
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
         LogLevel::Warn => "warn",
@@ -26,7 +37,12 @@ pub(crate) fn start(config: &LogsConfig) {
     let directives = format!(
         "{level},hyper=warn,h2=warn,rustls=warn,aws_config=warn,aws_smithy_runtime=warn,dynoxide=warn,tower=warn"
     );
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives));
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives))
+}
+
+/// Starts logging. `None` if somebody else has, who keeps it.
+pub(crate) fn start(config: &LogsConfig) -> Option<LogLevels> {
+    let (filter, handle) = reload::Layer::new(filter(config.level));
     let terminal = std::io::stderr().is_terminal();
     let json = match config.encoding {
         LogEncoding::Auto => !terminal,
@@ -42,5 +58,5 @@ pub(crate) fn start(config: &LogsConfig) {
         false => lines.event_format(ConsoleLine::new(fields, colour)).boxed(),
     };
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(filter).with(sampling).with(lines).try_init();
+    tracing_subscriber::registry().with(filter).with(sampling).with(lines).try_init().ok().map(|()| LogLevels(handle))
 }

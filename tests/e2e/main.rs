@@ -21,6 +21,7 @@ mod plugin;
 mod progress;
 mod prometheus_versions;
 mod queue;
+mod reload;
 mod restart;
 mod scraped_twice;
 mod scraping;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use steadyline_component::{Kind, TemporalityEffect};
+use steadyline_component::{Kind, RepeatEffect, TemporalityEffect};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node, path_index, path_join};
 use steadyline_telemetry::Signal;
 
@@ -28,6 +28,28 @@ pub(super) fn deltas(root: &Node, pipelines: &[PipelinePlan], registry: &Registr
                 "`{giver}` gives delta sums and histograms, and `{id}` cannot send them: each would be dropped and counted"
             );
             let warning = Diagnostic::warning("delta-to-cumulative", message).with_help(cure.clone());
+            diagnostics.push(warning.at_node(root, "", &at).with_path(at));
+        }
+    }
+}
+
+/// Warns of every processor that takes points for news behind one that repeats what it was told before.
+pub(super) fn repeats(root: &Node, pipelines: &[PipelinePlan], registry: &Registry, diagnostics: &mut Diagnostics) {
+    let effect = |id: &ComponentId| registry.of_id(Kind::Processor, id).map(|factory| factory.repeats);
+    for pipeline in pipelines {
+        let repeats = |id: &ComponentId| effect(id) == Some(RepeatEffect::Repeats);
+        let Some(first) = pipeline.processors.iter().position(repeats) else { continue };
+        for (index, id) in pipeline.processors.iter().enumerate().skip(first + 1) {
+            if effect(id) != Some(RepeatEffect::NeedsNews) {
+                continue;
+            }
+            let repeater = &pipeline.processors[first];
+            let at = path_join(&path_join("service.pipelines", pipeline.id.as_str()), "processors");
+            let at = path_index(&at, index);
+            let message =
+                format!("`{id}` stands behind `{repeater}`, which repeats points: `{id}` takes each for news");
+            let warning =
+                Diagnostic::warning("news-behind-repeats", message).with_help(format!("put it before `{repeater}`"));
             diagnostics.push(warning.at_node(root, "", &at).with_path(at));
         }
     }

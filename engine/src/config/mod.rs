@@ -1,11 +1,13 @@
 //! The parts of a config that belong to the engine: `service`, and what the component sections may hold.
 
+mod diff;
 mod mismatch;
 mod plan;
 mod service;
 mod telemetry;
 mod values;
 
+pub use diff::same;
 pub use plan::{PipelinePlan, Plan};
 pub use service::{PipelineConfig, ServiceConfig, ServiceKeys};
 pub use telemetry::{

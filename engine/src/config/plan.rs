@@ -67,6 +67,7 @@ impl Plan {
         checker.unused(&service, diagnostics);
         checker.double_writers(&pipelines, diagnostics);
         mismatch::deltas(root, &pipelines, registry, diagnostics);
+        mismatch::repeats(root, &pipelines, registry, diagnostics);
         Some(Plan { service, pipelines })
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::{
-    Batch, Block, Clock, ComponentStatus, Encoded, Encoder, Instrument, Meter, Owner, Sender, StartError, Status,
-    Storage,
+    Batch, Block, Clock, ComponentStatus, Encoded, Encoder, Instrument, Meter, Owner, SendError, Sender, StartError,
+    Status, Storage,
 };
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 
 use super::circuit::Circuit;
@@ -34,8 +35,8 @@ pub struct Branch {
     pub sender: Arc<dyn Sender>,
     /// The shared keys of its config.
     pub delivery: DeliveryConfig,
-    /// What waits.
-    pub queue: Queue,
+    /// What waits. A branch that takes the place of another one goes on with its queue.
+    pub queue: Arc<Queue>,
     /// Whether the backend is worth asking.
     pub circuit: Circuit,
     /// Its books.
@@ -57,7 +58,14 @@ pub struct Branch {
     pub(super) disk_gate: LogGate,
     pub(super) letter_gate: LogGate,
     pub(super) traces: Traces,
+    /// Read while an attempt is under way, so that workers can be stopped between two of them.
+    pub(super) attempting: RwLock<()>,
+    /// While it says so, nobody waits for room: a reload needs the way.
+    hurried: watch::Sender<bool>,
 }
+
+/// What a reload tells who waits for room.
+const RELOADING: &str = "there is no room, and a reload does not wait for it";
 
 /// What a branch shares with the rest of the process.
 pub struct BranchContext<'a> {
@@ -73,6 +81,8 @@ pub struct BranchContext<'a> {
     pub traces: Traces,
     /// Where its queue lives on disk, if it does.
     pub storage: Option<(Arc<dyn Storage>, Owner)>,
+    /// Whose place it takes: it goes on with that one's queue, if that lives in the same place.
+    pub heir: Option<&'a Branch>,
 }
 
 /// Blocks on their way into the queue. If whoever pushes them is gone, what is left is counted and its waiters told.
@@ -86,11 +96,16 @@ pub(super) struct Unqueued<'a> {
 
 impl Drop for Unqueued<'_> {
     fn drop(&mut self) {
-        let error = SettleError::Retryable("the process stopped before there was room".into());
+        let hurried = *self.branch.hurried.borrow();
+        let (reason, words) = match hurried {
+            true => ("reload", RELOADING),
+            false => ("shutdown", "the process stopped before there was room"),
+        };
+        let error = SettleError::Retryable(words.into());
         let writes = std::mem::take(&mut self.writes);
         self.branch.queue.take_back(&writes);
         for block in self.blocks.iter().chain(writes.iter().map(|write| &write.block)) {
-            self.branch.lose(block, "shutdown", &error);
+            self.branch.lose(block, reason, &error);
         }
     }
 }
@@ -102,8 +117,10 @@ impl Branch {
         (encoder, sender, delivery): (Box<dyn Encoder>, Arc<dyn Sender>, DeliveryConfig),
         context: BranchContext<'_>,
     ) -> Branch {
-        let BranchContext { account, status, meter, clock, traces, storage } = context;
-        let queue = Queue::new(&delivery.queue, Arc::clone(&account), clock);
+        let BranchContext { account, status, meter, clock, traces, storage, heir } = context;
+        let heir = heir.filter(|old| old.has_place_of(storage.as_ref()));
+        let new = || Arc::new(Queue::new(&delivery.queue, Arc::clone(&account), clock));
+        let queue = heir.map_or_else(new, |old| Arc::clone(&old.queue));
         let counter = |name, help| meter.counter(name, help, &[]);
         Branch {
             name,
@@ -134,6 +151,8 @@ impl Branch {
             disk_gate: LogGate::new(QUIET),
             letter_gate: LogGate::new(QUIET),
             traces,
+            attempting: RwLock::new(()),
+            hurried: watch::Sender::new(false),
             delivery,
         }
     }
@@ -157,6 +176,46 @@ impl Branch {
                 "the queue on disk holds data from before; it is sent first");
         }
         Ok(())
+    }
+
+    /// Whether the queue of another config would live where this one's does.
+    fn has_place_of(&self, storage: Option<&(Arc<dyn Storage>, Owner)>) -> bool {
+        match (&self.storage, storage) {
+            (None, None) => true,
+            (Some((a, _)), Some((b, _))) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// Whether it goes on with the queue of another one.
+    pub fn shares_queue_with(&self, other: &Branch) -> bool {
+        Arc::ptr_eq(&self.queue, &other.queue)
+    }
+
+    /// Stops the workers between two attempts, or in the middle of one that does not end in time: its block stays in the
+    /// queue like all others.
+    pub async fn halt(&self, mut workers: JoinSet<()>, patience: Duration) {
+        // While this is held no attempt begins, so whoever is stopped now has nothing on the wire.
+        let quiet = tokio::time::timeout(patience, self.attempting.write()).await;
+        workers.shutdown().await;
+        drop(quiet);
+    }
+
+    /// While `hurried`, whoever finds no room is told to try again at once, and what it brought is counted.
+    pub fn hurry(&self, hurried: bool) {
+        self.hurried.send_replace(hurried);
+    }
+
+    /// Resolves when a reload does not want anybody to wait.
+    pub(super) async fn hurried(&self) -> SendError {
+        // The sender lives in the branch, so the channel cannot close while we wait.
+        let _ = self.hurried.subscribe().wait_for(|hurried| *hurried).await;
+        SettleError::Retryable(RELOADING.into()).into()
+    }
+
+    /// Goes on with a queue that another config set up: its bounds are this one's from now on.
+    pub fn settle_in(&self) {
+        self.queue.rebound(&self.delivery.queue);
     }
 
     /// Starts one worker a shard.
@@ -228,6 +287,11 @@ impl Branch {
 
     /// Puts what is left on disk, or gives it up, after the drain deadline.
     pub async fn put_away(&self) -> PutAway {
-        self.queue.put_away().await
+        self.put_away_as("shutdown").await
+    }
+
+    /// The same, with another reason for what is lost.
+    pub async fn put_away_as(&self, reason: &'static str) -> PutAway {
+        self.queue.put_away(reason).await
     }
 }

@@ -92,6 +92,7 @@ impl Call {
             return Ok(false);
         }
         tokio::select! {
+            told = branch.hurried() => Err(told),
             () = tokio::time::sleep(DISK_PAUSE) => Ok(false),
             () = self.hard_stop.wait() => Err(SendError::ShuttingDown),
         }
@@ -132,6 +133,7 @@ impl Call {
             return Ok(());
         }
         tokio::select! {
+            told = branch.hurried() => Err(told),
             () = room => Ok(()),
             () = changed => Ok(()),
             () = tokio::time::sleep_until(deadline), if impatient => Ok(()),

@@ -10,7 +10,7 @@ use opentelemetry::trace::SpanKind;
 use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::OnReject;
 use steadyline_component::leadership::Admission;
-use steadyline_component::{Attempt, Block, Outcome, Status};
+use steadyline_component::{Attempt, Block, Instrument, Outcome, Status};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -147,10 +147,11 @@ async fn answered(branch: &Branch, part: &Part, outcome: Outcome) -> Verdict {
 
 async fn attempt(branch: &Branch, block: &Block, this: Attempt) -> Outcome {
     let timeout = branch.delivery.timeout;
+    let _between = branch.attempting.read().await;
     branch.attempts.add(1.0);
-    branch.in_flight.add(1.0);
+    let _under_way = UnderWay::begin(&branch.in_flight);
     let send = branch.sender.send(block, &this);
-    let outcome = if timeout.is_zero() {
+    if timeout.is_zero() {
         send.await
     } else {
         tokio::time::timeout(timeout, send).await.unwrap_or_else(|_| Outcome::Retry {
@@ -158,9 +159,23 @@ async fn attempt(branch: &Branch, block: &Block, this: Attempt) -> Outcome {
             message: format!("no answer within {timeout:?}"),
             after: None,
         })
-    };
-    branch.in_flight.add(-1.0);
-    outcome
+    }
+}
+
+/// Counts an attempt as in flight for as long as it lives.
+struct UnderWay<'a>(&'a Instrument);
+
+impl<'a> UnderWay<'a> {
+    fn begin(in_flight: &'a Instrument) -> UnderWay<'a> {
+        in_flight.add(1.0);
+        UnderWay(in_flight)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1.0);
+    }
 }
 
 fn delivered(branch: &Branch, block: &Block, dropped: u64, message: &str) -> Verdict {

@@ -3,21 +3,48 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use steadyline_component::receiver::Intake;
 use steadyline_component::{Batch, Budget, Receipt, SendError, SettleError, Shutdown, Until, async_trait};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use super::pipeline::Pipeline;
 use crate::books::Account;
 use crate::delivery::Call;
 use crate::telemetry::Traces;
 
+/// The pipelines that list a receiver; a reload may put others in their place.
+#[derive(Default)]
+pub struct Feeds {
+    pipelines: ArcSwap<Vec<Arc<Pipeline>>>,
+    /// Read by every batch on its way.
+    way: Arc<RwLock<()>>,
+}
+
+impl Feeds {
+    /// These.
+    pub fn new(pipelines: Vec<Arc<Pipeline>>) -> Feeds {
+        Feeds { pipelines: ArcSwap::from_pointee(pipelines), way: Arc::default() }
+    }
+
+    /// Those of now.
+    pub fn now(&self) -> Arc<Vec<Arc<Pipeline>>> {
+        self.pipelines.load_full()
+    }
+
+    /// Others from now on, once every batch that was on its way to the old ones got there.
+    pub async fn change(&self, pipelines: Vec<Arc<Pipeline>>) {
+        let _clear = self.way.write().await;
+        self.pipelines.store(Arc::new(pipelines));
+    }
+}
+
 /// The intake of one receiver.
 pub struct SourceIntake {
     /// The pipelines that list the receiver.
-    pub pipelines: Arc<[Arc<Pipeline>]>,
+    pub feeds: Feeds,
     /// The receiver's books.
     pub account: Arc<Account>,
     /// The process's memory budget.
@@ -75,22 +102,24 @@ impl Intake for SourceIntake {
             settlement
         });
         let journey = self.under_way.begin();
-        let (pipelines, hard_stop) = (Arc::clone(&self.pipelines), self.hard_stop.clone());
+        let way = Arc::clone(&self.feeds.way).read_owned().await;
+        let (pipelines, hard_stop) = (self.feeds.now(), self.hard_stop.clone());
         let items = batch.items();
         self.account.tally.incoming(items);
         self.account.tally.outgoing(items);
         let span = self.traces.begin("receive", SpanKind::Internal, || {
             vec![KeyValue::new("receiver", self.account.id.clone()), KeyValue::new("items", items as i64)]
         });
-        let way = tokio::spawn(async move {
+        let travel = tokio::spawn(async move {
             let result = span.run(push(&pipelines, batch, hard_stop)).await;
             if let Err(error) = &result {
                 span.fail(&error.to_string());
             }
-            drop(journey);
+            drop((journey, way));
             result
         });
-        way.await
+        travel
+            .await
             .unwrap_or_else(|panic| Err(SettleError::Retryable(format!("a pipeline fell over: {panic}")).into()))?;
         let Some(settlement) = settlement else { return Ok(()) };
         tokio::select! {
@@ -105,7 +134,7 @@ impl Intake for SourceIntake {
     }
 
     fn has_room(&self) -> bool {
-        self.pipelines.iter().any(|pipeline| pipeline.has_room())
+        self.feeds.pipelines.load().iter().any(|pipeline| pipeline.has_room())
     }
 
     fn refused(&self, reason: &'static str, items: u64) {
@@ -113,7 +142,7 @@ impl Intake for SourceIntake {
     }
 }
 
-async fn push(pipelines: &[Arc<Pipeline>], batch: Batch, hard_stop: Shutdown) -> Result<(), SendError> {
+pub(super) async fn push(pipelines: &[Arc<Pipeline>], batch: Batch, hard_stop: Shutdown) -> Result<(), SendError> {
     let call = Call::new(hard_stop);
     // One copy a pipeline and no more: a batch that nobody shares is changed in place.
     let batches = std::iter::repeat_n(batch, pipelines.len());

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use steadyline_component::{Budget, Kind, Output, Outputs, PassEnd, Shutdown, StartError};
 
-use super::intake::{SourceIntake, UnderWay};
+use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::poll::PollTask;
-use super::service::StopReport;
+use super::stopping::StopReport;
 use crate::build::{Graph, ReceiverNode, SourceKind, component_meter};
 
 /// What a function is called for.
@@ -36,8 +36,9 @@ impl Graph {
     /// A component could not start, or the receiver cannot take such events as it is configured.
     pub async fn call(mut self, call: Call<'_>) -> Result<Called, StartError> {
         let receivers = std::mem::take(&mut self.receivers);
-        let (shared, pipelines) = (self.shared.clone(), self.pipelines.clone());
-        let budget = Budget::new(crate::memory::budget(self.plan.service.memory_budget) / 4);
+        let shared = self.shared.clone();
+        let pipelines: Vec<_> = self.pipelines.iter().map(|node| Arc::clone(&node.pipeline)).collect();
+        let budget = Budget::new(crate::memory::budget(self.plan.service.memory_budget, self.memory_bound) / 4);
         let (_never, hard_stop) = Shutdown::new();
         let under_way = UnderWay::new();
         let running = self.start().await?;
@@ -50,7 +51,8 @@ impl Graph {
                 let pipelines = places.iter().map(|&place| Arc::clone(&pipelines[place])).collect();
                 let (budget, traces) = (budget.clone(), shared.traces.clone());
                 let (hard_stop, under_way) = (hard_stop.clone(), under_way.clone());
-                let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way, traces };
+                let feeds = Feeds::new(pipelines);
+                let intake = SourceIntake { feeds, account, budget, hard_stop, under_way, traces };
                 (*signal, Output::new(Arc::new(intake)))
             }));
             let host = running.host();

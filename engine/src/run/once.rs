@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steadyline_component::{Budget, Host, Kind, Output, Outputs, PassEnd, Shutdown, StartError};
 
-use super::intake::{SourceIntake, UnderWay};
+use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::poll::PollTask;
 use crate::build::{ExtensionNode, Graph, SourceKind, component_meter};
 
@@ -40,10 +40,11 @@ impl Graph {
             let name = receiver.id.as_str();
             let outputs = Outputs::new(receiver.feeds.iter().map(|(signal, places)| {
                 let account = self.shared.books.open(Kind::Receiver, name, *signal, "");
-                let pipelines = places.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
+                let pipelines = places.iter().map(|&place| Arc::clone(&self.pipelines[place].pipeline)).collect();
                 let (budget, hard_stop) = (Budget::new(u64::MAX), stop.clone());
                 let (under_way, traces) = (UnderWay::new(), self.shared.traces.clone());
-                let intake = SourceIntake { pipelines, account, budget, hard_stop, under_way, traces };
+                let feeds = Feeds::new(pipelines);
+                let intake = SourceIntake { feeds, account, budget, hard_stop, under_way, traces };
                 (*signal, Output::new(Arc::new(intake)))
             }));
             let status = self.shared.board.component(&format!("receiver:{name}"));
@@ -55,8 +56,8 @@ impl Graph {
             };
             ends.push((name.to_string(), end));
         }
-        for pipeline in &self.pipelines {
-            pipeline.drain(&stop).await;
+        for node in &self.pipelines {
+            node.pipeline.drain(&stop).await;
         }
         stop_trigger.fire();
         for node in self.extensions.iter().rev().filter(|node| node.referenced) {

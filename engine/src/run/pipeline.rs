@@ -1,31 +1,60 @@
 //! A pipeline is a chain of awaited calls: processors in order, then a fan-out. It has no queue of its own.
 //! One batch is in the chain at a time, so order is kept and processors need no locks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{
-    Batch, Clock, Connector, Host, Instrument, Processor, SendError, Shutdown, Sink, StartError, Tally, Work,
+    Batch, Clock, Host, Instrument, Outlook, Processor, SendError, Shutdown, Sink, StartError, Tally, Work,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
+use super::joint::Joint;
 use crate::books::Account;
 use crate::delivery::{Branch, Call};
+
+/// How long a backend must have failed for its pipeline to count as failing.
+const FAILING_AFTER: Duration = Duration::from_secs(10);
+
+/// A processor that wants to be woken within this time has more to say now.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// One pipeline.
 pub struct Pipeline {
     /// Its id.
     pub name: String,
-    stages: Mutex<Vec<Stage>>,
-    branches: Vec<Arc<Branch>>,
-    sinks: Vec<Arc<SinkNode>>,
-    joints: Vec<Arc<Joint>>,
+    stages: Arc<Mutex<Vec<Stage>>>,
+    outlets: Outlets,
+    /// A reload took it away, or put another one in its place. Read under the lock of the stages.
+    gone: AtomicBool,
     clock: Clock,
     /// Tells the timer task that a processor wants an earlier moment.
     rescheduled: Notify,
     /// When the timer task means to wake, in nanoseconds of the monotonic clock.
     scheduled: AtomicU64,
+}
+
+/// Where a pipeline's data goes.
+#[derive(Clone, Default)]
+pub struct Outlets {
+    /// Exporters with queues.
+    pub branches: Vec<Arc<Branch>>,
+    /// Exporters without.
+    pub sinks: Vec<Arc<SinkNode>>,
+    /// Connectors to other pipelines.
+    pub joints: Vec<Arc<Joint>>,
+}
+
+impl Outlets {
+    /// Whether these are the very same.
+    pub(crate) fn are(&self, other: &Outlets) -> bool {
+        fn same<T: ?Sized>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+        }
+        same(&self.branches, &other.branches) && same(&self.sinks, &other.sinks) && same(&self.joints, &other.joints)
+    }
 }
 
 /// A processor in its place.
@@ -36,6 +65,8 @@ pub struct Stage {
     pub account: Arc<Account>,
     /// How many series it keeps state for.
     pub series: Arc<Instrument>,
+    /// Fires when the processor is gone: what it does in tasks of its own ends then.
+    pub life: Option<ShutdownTrigger>,
 }
 
 /// An exporter that takes batches as they are.
@@ -46,29 +77,17 @@ pub struct SinkNode {
     pub account: Arc<Account>,
 }
 
-/// A connector between pipelines.
-pub struct Joint {
-    connector: Mutex<Box<dyn Connector>>,
-    account: Arc<Account>,
-    /// Pipelines on its receiver side; known once all pipelines are.
-    targets: OnceLock<Vec<Arc<Pipeline>>>,
-    clock: Clock,
-    rescheduled: Notify,
-}
-
 impl Pipeline {
     /// A pipeline of processors and where its data goes.
-    pub fn new(
-        name: String,
-        stages: Vec<Stage>,
-        branches: Vec<Arc<Branch>>,
-        sinks: Vec<Arc<SinkNode>>,
-        joints: Vec<Arc<Joint>>,
-        clock: Clock,
-    ) -> Pipeline {
-        let stages = Mutex::new(stages);
+    pub fn new(name: String, stages: Vec<Stage>, outlets: Outlets, clock: Clock) -> Pipeline {
+        let (stages, gone) = (Arc::new(Mutex::new(stages)), AtomicBool::new(false));
         let scheduled = AtomicU64::new(u64::MAX);
-        Pipeline { name, stages, branches, sinks, joints, clock, rescheduled: Notify::new(), scheduled }
+        Pipeline { name, stages, outlets, gone, clock, rescheduled: Notify::new(), scheduled }
+    }
+
+    /// Where its data goes.
+    pub fn outlets(&self) -> &Outlets {
+        &self.outlets
     }
 
     /// Starts every processor, in order.
@@ -78,8 +97,11 @@ impl Pipeline {
     pub async fn start(&self, host: &Host) -> Result<(), StartError> {
         for stage in self.stages.lock().await.iter_mut() {
             let id = &stage.account.id;
+            let (life, shutdown) = Shutdown::new();
+            let host = Host { shutdown, ..host.clone() };
+            stage.life = Some(life);
             let failed = |error| StartError(format!("processor `{id}` could not start: {error}"));
-            stage.processor.start(host).await.map_err(failed)?;
+            stage.processor.start(&host).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -90,6 +112,10 @@ impl Pipeline {
     /// See [`Call::push`].
     pub async fn push(&self, batch: Batch, call: &Call) -> Result<(), SendError> {
         let mut stages = self.stages.lock().await;
+        if self.gone.load(Ordering::Relaxed) {
+            // Nobody points here any more; who still does is told to try again.
+            return Err(SendError::ShuttingDown);
+        }
         let batches = self.through(&mut stages, 0, vec![batch]);
         let result = self.deliver(batches, call).await;
         let wake = next_wake(&stages);
@@ -100,9 +126,58 @@ impl Pipeline {
 
     /// Whether something that comes out of the pipeline now would find room in at least one place.
     pub fn has_room(&self) -> bool {
-        !self.sinks.is_empty()
-            || self.branches.iter().any(|branch| !branch.queue.is_full())
-            || self.joints.iter().any(|joint| joint.has_room())
+        let Outlets { branches, sinks, joints } = &self.outlets;
+        !sinks.is_empty()
+            || branches.iter().any(|branch| !branch.queue.is_full())
+            || joints.iter().any(|joint| joint.has_room())
+    }
+
+    /// How it fares: as the worst of its exporters.
+    pub fn outlook(&self) -> Outlook {
+        let branches = self.outlets.branches.iter().map(|branch| match branch {
+            branch if branch.queue.is_full() => Outlook::Full,
+            branch if branch.is_failing(FAILING_AFTER) && !branch.queue.is_empty() => Outlook::Failing,
+            _ => Outlook::Works,
+        });
+        let joints = self.outlets.joints.iter().map(|joint| joint.outlook());
+        branches.chain(joints).max().unwrap_or(Outlook::Works)
+    }
+
+    /// Waits, for at most `limit`, while processors want to be woken at once: what they have to say takes several steps.
+    pub(super) async fn settle(&self, limit: Duration) {
+        let settled = async {
+            while next_wake(&*self.stages.lock().await).is_some_and(|at| at <= self.clock.now().mono + AT_ONCE) {
+                tokio::time::sleep(AT_ONCE).await;
+            }
+        };
+        // Whatever is not said by then is not worth waiting for.
+        let _ = tokio::time::timeout(limit, settled).await;
+    }
+
+    /// Keeps everybody out until the guard is gone: for a pipeline that waits for the stages of another one.
+    /// `None` if somebody is inside.
+    pub(super) fn hold(&self) -> Option<OwnedMutexGuard<Vec<Stage>>> {
+        Arc::clone(&self.stages).try_lock_owned().ok()
+    }
+
+    /// Ends the pipeline, once what is inside is through. The stages at the places of `keep` come out with all they hold;
+    /// the others let go of it first, down the old way.
+    pub(super) async fn dissolve(&self, keep: &[usize], hard_stop: &Shutdown) -> Vec<(usize, Stage)> {
+        let mut stages = self.stages.lock().await;
+        for index in (0..stages.len()).filter(|index| !keep.contains(index)) {
+            let batches = self.call_stage(&mut stages[index], |processor, work| processor.drain(work));
+            let batches = self.through(&mut stages, index + 1, batches);
+            let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
+            // Whatever does not come out is lost with the processor.
+            let tally = &stages[index].account.tally;
+            tally.dropped("removed", stages[index].processor.held());
+            tally.set_held(0);
+        }
+        self.gone.store(true, Ordering::Relaxed);
+        let taken = std::mem::take(&mut *stages);
+        drop(stages);
+        self.rescheduled.notify_one();
+        taken.into_iter().enumerate().filter(|(index, _)| keep.contains(index)).collect()
     }
 
     /// Tells the timer task only if a processor wants to be woken earlier than that task means to.
@@ -118,6 +193,9 @@ impl Pipeline {
         loop {
             let next = {
                 let stages = self.stages.lock().await;
+                if self.gone.load(Ordering::Relaxed) {
+                    return;
+                }
                 let next = next_wake(&stages);
                 // Under the lock: whoever changes a wish later sees what is scheduled.
                 self.scheduled.store(next.map_or(u64::MAX, |at| at.as_nanos() as u64), Ordering::Relaxed);
@@ -147,9 +225,10 @@ impl Pipeline {
         }
     }
 
-    /// Lets every processor emit what waits, in order.
+    /// Lets every processor emit what waits, in order. What processors do in tasks of their own ends.
     pub async fn drain(&self, hard_stop: &Shutdown) {
         let mut stages = self.stages.lock().await;
+        stages.iter().filter_map(|stage| stage.life.as_ref()).for_each(ShutdownTrigger::fire);
         for index in 0..stages.len() {
             let batches = self.call_stage(&mut stages[index], |processor, work| processor.drain(work));
             let batches = self.through(&mut stages, index + 1, batches);
@@ -182,16 +261,17 @@ impl Pipeline {
     async fn deliver(&self, batches: Vec<Batch>, call: &Call) -> Result<(), SendError> {
         let mut result = Ok(());
         for batch in batches {
-            for node in &self.sinks {
+            let Outlets { branches, sinks, joints } = &self.outlets;
+            for node in sinks {
                 node.consume(batch.clone()).await;
                 if node.sink.counts_as_branch() {
                     call.sink_had_room(node);
                 }
             }
-            for joint in &self.joints {
+            for joint in joints {
                 result = result.and(Box::pin(joint.push(batch.clone(), call)).await);
             }
-            let pushes = self.branches.iter().map(|branch| call.push(branch, &batch));
+            let pushes = branches.iter().map(|branch| call.push(branch, &batch));
             for pushed in futures_util::future::join_all(pushes).await {
                 result = result.and(pushed);
             }
@@ -217,79 +297,5 @@ impl SinkNode {
         debug_assert!(lost + spent.merged <= items, "a sink cannot lose more than it was given");
         spent.dropped.into_iter().for_each(|(reason, items)| tally.dropped(reason, items));
         tally.outgoing(items.saturating_sub(lost + spent.merged));
-    }
-}
-
-impl Joint {
-    /// A connector whose targets are not known yet.
-    pub fn new(connector: Box<dyn Connector>, account: Arc<Account>, clock: Clock) -> Joint {
-        let connector = Mutex::new(connector);
-        Joint { connector, account, targets: OnceLock::new(), clock, rescheduled: Notify::new() }
-    }
-
-    /// Says where the connector's data goes; once.
-    pub fn set_targets(&self, targets: Vec<Arc<Pipeline>>) {
-        // Set once by the builder; a second call would be a bug there and changes nothing.
-        let _ = self.targets.set(targets);
-    }
-
-    fn has_room(&self) -> bool {
-        self.targets.get().is_some_and(|targets| targets.iter().any(|target| target.has_room()))
-    }
-
-    async fn push(&self, batch: Batch, call: &Call) -> Result<(), SendError> {
-        let mut connector = self.connector.lock().await;
-        self.account.tally.incoming(batch.items());
-        let batches = self.call(&mut **connector, |connector, work| connector.process(batch, work));
-        let result = self.deliver(batches, call).await;
-        drop(connector);
-        self.rescheduled.notify_one();
-        result
-    }
-
-    /// Wakes the connector at the times it asks for, until `stop` fires.
-    pub async fn run_timers(&self, stop: Shutdown, hard_stop: Shutdown) {
-        loop {
-            let next = self.connector.lock().await.wake_at();
-            let sleep = async {
-                match next {
-                    Some(at) => self.clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.wait() => return,
-                () = self.rescheduled.notified() => continue,
-                () = sleep => {}
-            }
-            let mut connector = self.connector.lock().await;
-            let batches = self.call(&mut **connector, |connector, work| connector.wake(work));
-            let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
-        }
-    }
-
-    /// Lets the connector emit what waits.
-    pub async fn drain(&self, hard_stop: &Shutdown) {
-        let mut connector = self.connector.lock().await;
-        let batches = self.call(&mut **connector, |connector, work| connector.drain(work));
-        let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
-    }
-
-    fn call(&self, connector: &mut dyn Connector, call: impl FnOnce(&mut dyn Connector, &mut Work<'_>)) -> Vec<Batch> {
-        let mut out = Vec::new();
-        let tally = &self.account.tally;
-        call(connector, &mut Work { now: self.clock.now(), tally, out: &mut out });
-        tally.outgoing(out.iter().map(Batch::items).sum());
-        out
-    }
-
-    async fn deliver(&self, batches: Vec<Batch>, call: &Call) -> Result<(), SendError> {
-        let mut result = Ok(());
-        for batch in batches {
-            for target in self.targets.get().map(Vec::as_slice).unwrap_or_default() {
-                result = result.and(Box::pin(target.push(batch.clone(), call)).await);
-            }
-        }
-        result
     }
 }

@@ -16,6 +16,7 @@ use steadyline_component::{
 };
 
 use self::metrics::PollMetrics;
+use super::progress::Progress;
 use crate::gate::LogGate;
 use crate::telemetry::Traces;
 
@@ -31,6 +32,8 @@ pub struct PollTask {
     gate: LogGate,
     epoch: u64,
     last_tick: u64,
+    /// Where another poller of the source goes on.
+    progress: Arc<Progress>,
     /// The term at hand, if there is a lease.
     term: Option<Term>,
     /// How the last pass ended.
@@ -62,12 +65,19 @@ impl PollTask {
             gate: LogGate::new(Duration::from_secs(30)),
             epoch: 0,
             last_tick: 0,
+            progress: Arc::default(),
             term: None,
             last_end: None,
             began: Duration::ZERO,
             last_complete: None,
             traces: Traces::default(),
         }
+    }
+
+    /// Goes on where another poller of the source stopped.
+    pub fn resuming(self, progress: Arc<Progress>) -> PollTask {
+        let (epoch, last_tick) = progress.last();
+        PollTask { epoch, last_tick, progress, ..self }
     }
 
     /// With a span for each pass.
@@ -212,6 +222,7 @@ impl PollTask {
     fn tick(&mut self, now: Now, time: u64, timeout: Duration, stop: &Shutdown) -> Tick {
         self.epoch += 1;
         self.last_tick = time;
+        self.progress.reached(self.epoch, time);
         Tick {
             epoch: self.epoch,
             time,

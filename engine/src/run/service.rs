@@ -1,61 +1,57 @@
-//! Start and stop. Extensions first, then exporters, pipelines, receivers last; any failure stops what was started.
-//! Stop: intake ends, processors flush, queues drain until the deadline, then everything closes in reverse.
+//! The running graph. Start: extensions first, then exporters, pipelines, receivers last; any failure stops what was started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::exporter::QueueConfig;
 use steadyline_component::receiver::ShutdownTrigger;
-use steadyline_component::{
-    Board, Budget, Clock, ComponentStatus, Extension, Host, Kind, Output, Outputs, Shutdown, Sink, StartError, Status,
-};
+use steadyline_component::{Board, Budget, Clock, Host, Kind, Output, Outputs, Shutdown, StartError, Status};
+use steadyline_config::{ComponentId, Node};
+use steadyline_telemetry::Signal;
 use tokio::task::JoinSet;
 
-use super::intake::{SourceIntake, UnderWay};
+use super::intake::{Feeds, SourceIntake, UnderWay};
+use super::leaving::Leaving;
+use super::parts::{RunningBranch, RunningExtension, RunningJoint, RunningPipeline, RunningReceiver, Task};
+use super::pipeline::SinkNode;
 use super::poll::PollTask;
-use super::supervise::supervise;
-use super::{Joint, Pipeline};
-use crate::books::Account;
-use crate::build::{ExtensionNode, Graph, ReceiverNode, Shared, SourceKind, component_meter};
+use super::progress::Progress;
+use super::starting::Started;
+use crate::build::{BranchKey, Graph, JointKey, ReceiverNode, Records, Shared, SourceKind, component_meter};
 use crate::config::TelemetryConfig;
-use crate::delivery::Branch;
 use crate::telemetry::Telemetry;
 
 /// A graph that runs.
 pub struct Running {
-    shared: Shared,
-    budget: Budget,
-    shutdown_timeout: Duration,
+    pub(super) shared: Shared,
+    /// The config that runs.
+    pub(super) root: Node,
+    pub(super) records: Records,
+    pub(super) budget: Budget,
+    pub(super) shutdown_timeout: Duration,
     /// Intake stops when it fires.
-    stop: (ShutdownTrigger, Shutdown),
+    pub(super) stop: (ShutdownTrigger, Shutdown),
     /// Timers stop when it fires, after intake: somebody may wait for what a timer lets go.
-    timers_stop: (ShutdownTrigger, Shutdown),
+    pub(super) timers_stop: (ShutdownTrigger, Shutdown),
     /// Waiting for room and for answers stops when it fires.
-    hard_stop: (ShutdownTrigger, Shutdown),
-    extensions: Vec<Arc<dyn Extension>>,
-    sinks: Vec<Arc<dyn Sink>>,
-    branches: Vec<Arc<Branch>>,
-    pipelines: Vec<Arc<Pipeline>>,
-    joints: Vec<Arc<Joint>>,
-    under_way: UnderWay,
-    stopping: Vec<ComponentStatus>,
-    sources: JoinSet<()>,
-    timers: JoinSet<()>,
-    workers: JoinSet<()>,
-    telemetry: Telemetry,
-}
-
-/// What a stop left behind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StopReport {
-    /// Items that exporters delivered during the whole run.
-    pub delivered: u64,
-    /// Items that were dropped anywhere during the whole run.
-    pub dropped: u64,
-    /// Items that are on disk and go on after the next start.
-    pub kept: u64,
-    /// Of those dropped, items still in queues at the deadline.
-    pub abandoned: u64,
+    pub(super) hard_stop: (ShutdownTrigger, Shutdown),
+    /// In the order in which they were started.
+    pub(super) extensions: Vec<RunningExtension>,
+    pub(super) sinks: BTreeMap<BranchKey, Arc<SinkNode>>,
+    pub(super) branches: BTreeMap<BranchKey, RunningBranch>,
+    pub(super) pipelines: BTreeMap<ComponentId, RunningPipeline>,
+    pub(super) joints: BTreeMap<JointKey, RunningJoint>,
+    pub(super) receivers: BTreeMap<ComponentId, RunningReceiver>,
+    /// Exporters that a reload took away and that still have something to send.
+    pub(super) leaving: BTreeMap<BranchKey, Leaving>,
+    /// Extensions and sinks that close when the exporters that left with them have.
+    pub(super) farewells: JoinSet<()>,
+    /// How far each polled source got, whether it runs or did.
+    pub(super) progress: BTreeMap<ComponentId, Arc<Progress>>,
+    pub(super) under_way: UnderWay,
+    pub(super) clock_watch: JoinSet<()>,
+    pub(super) telemetry_config: TelemetryConfig,
+    pub(super) telemetry: Telemetry,
 }
 
 impl Graph {
@@ -63,34 +59,17 @@ impl Graph {
     ///
     /// # Errors
     /// The first component that could not start; what had started is stopped again.
-    pub async fn start(self) -> Result<Running, StartError> {
-        let receivers = self.receivers;
-        let service = &self.plan.service;
-        let total = crate::memory::budget(service.memory_budget);
-        let queues = fit_queues(&self.branches, total);
-        let mut running = Running {
-            budget: Budget::new(total.saturating_sub(queues).max(total / 4)),
-            shutdown_timeout: service.shutdown_timeout,
-            stop: Shutdown::new(),
-            timers_stop: Shutdown::new(),
-            under_way: UnderWay::new(),
-            stopping: Vec::new(),
-            hard_stop: Shutdown::new(),
-            extensions: Vec::new(),
-            sinks: Vec::new(),
-            branches: Vec::new(),
-            pipelines: self.pipelines,
-            joints: self.joints,
-            sources: JoinSet::new(),
-            timers: JoinSet::new(),
-            workers: JoinSet::new(),
-            telemetry: Telemetry::default(),
-            shared: self.shared,
-        };
-        let telemetry = &self.plan.service.telemetry;
-        match running.start_all(telemetry, self.extensions, self.sinks, self.branches, receivers).await {
-            Ok(()) => Ok(running),
+    pub async fn start(mut self) -> Result<Running, StartError> {
+        let mut running = Running::nothing(&self);
+        let mut started = Started::default();
+        match running.begin(&mut self, &mut started).await {
+            Ok(()) => {
+                running.swap(self, started).await;
+                running.watch_clock();
+                Ok(running)
+            }
             Err(error) => {
+                started.undo().await;
                 running.stop(Duration::ZERO).await;
                 Err(error)
             }
@@ -98,146 +77,93 @@ impl Graph {
     }
 }
 
-/// Makes the queues fit three quarters of the memory budget and says how much they may hold together.
-/// A size that config names is left as it is, and told of if it does not fit.
-fn fit_queues(branches: &[Arc<Branch>], total: u64) -> u64 {
-    let sum = |branches: &[Arc<Branch>]| branches.iter().map(|branch| branch.queue.memory_capacity()).sum::<u64>();
-    let limit = total / 4 * 3;
-    let standard = QueueConfig::default().queue_size.as_usize() as u64;
-    let flexible: Vec<&Arc<Branch>> =
-        branches.iter().filter(|b| !b.queue.has_disk() && b.queue.capacity() == standard).collect();
-    let fixed = sum(branches) - standard * flexible.len() as u64;
-    if sum(branches) > limit && !flexible.is_empty() {
-        let each = (limit.saturating_sub(fixed) / flexible.len() as u64).max(1 << 20);
-        flexible.iter().for_each(|branch| branch.queue.set_capacity(each));
-        tracing::info!(
-            bytes = each,
-            "queues of the default size are smaller, to fit the memory budget of {total} bytes"
-        );
-    }
-    if sum(branches) > limit {
-        tracing::warn!(
-            "the queues may hold {} bytes, more than three quarters of the memory budget of {total}",
-            sum(branches)
-        );
-    }
-    sum(branches)
-}
-
-type Named<T> = Vec<(steadyline_config::ComponentId, T)>;
-
 impl Running {
-    async fn start_all(
-        &mut self,
-        telemetry: &TelemetryConfig,
-        extensions: Vec<ExtensionNode>,
-        sinks: Named<Arc<dyn Sink>>,
-        branches: Vec<Arc<Branch>>,
-        receivers: Vec<ReceiverNode>,
-    ) -> Result<(), StartError> {
-        let host = self.host();
-        for ExtensionNode { id, extension, .. } in extensions {
-            extension.start(&host).await.map_err(|e| failed("extension", &id, &e))?;
-            self.extensions.push(extension);
-        }
-        for (id, sink) in sinks {
-            sink.start(&host).await.map_err(|e| failed("exporter", &id, &e))?;
-            self.sinks.push(sink);
-        }
-        for branch in branches {
-            branch.open().await?;
-            branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
-            self.spawn_branch(branch);
-        }
-        self.shared.reading.running(&self.branches, &self.budget);
-        self.telemetry = Telemetry::start(telemetry, &self.shared).await?;
-        // Together: one that asks somebody who does not answer must not keep the others waiting.
-        futures_util::future::try_join_all(self.pipelines.iter().map(|pipeline| pipeline.start(&host))).await?;
-        self.spawn_timers();
-        // Nobody takes anything in before everybody could start.
-        let mut started = Vec::new();
-        for mut receiver in receivers {
-            start_receiver(&mut receiver, &host).await?;
-            started.push(receiver);
-        }
-        for receiver in started {
-            self.run_receiver(receiver);
-        }
-        self.timers.spawn(watch_wall_clock(self.shared.clock.clone(), self.timers_stop.1.clone()));
-        Ok(())
-    }
-
-    fn spawn_branch(&mut self, branch: Arc<Branch>) {
-        branch.status.set(Status::Ok);
-        branch.spawn_workers(&mut self.workers);
-        self.branches.push(branch);
-    }
-
-    fn spawn_timers(&mut self) {
-        for pipeline in &self.pipelines {
-            let name = format!("pipeline:{}", pipeline.name);
-            let status = self.shared.board.component(&name);
-            status.set(Status::Ok);
-            self.stopping.push(status.clone());
-            let (stop, hard_stop) = (self.timers_stop.1.clone(), self.hard_stop.1.clone());
-            let pipeline = Arc::clone(pipeline);
-            let run = async move { pipeline.run_timers(stop, hard_stop).await };
-            self.timers.spawn(supervise(name, status, run));
-        }
-        for (index, joint) in self.joints.iter().enumerate() {
-            let name = format!("connector:{index}");
-            let status = self.shared.board.component(&name);
-            status.set(Status::Ok);
-            self.stopping.push(status.clone());
-            let (stop, hard_stop) = (self.timers_stop.1.clone(), self.hard_stop.1.clone());
-            let joint = Arc::clone(joint);
-            let run = async move { joint.run_timers(stop, hard_stop).await };
-            self.timers.spawn(supervise(name, status, run));
+    /// The surroundings of a graph, in which nothing runs yet.
+    fn nothing(graph: &Graph) -> Running {
+        Running {
+            shared: graph.shared.clone(),
+            root: graph.root.clone(),
+            records: Records::new(),
+            budget: Budget::new(crate::memory::budget(graph.plan.service.memory_budget, graph.memory_bound)),
+            shutdown_timeout: graph.plan.service.shutdown_timeout,
+            stop: Shutdown::new(),
+            timers_stop: Shutdown::new(),
+            hard_stop: Shutdown::new(),
+            extensions: Vec::new(),
+            sinks: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            pipelines: BTreeMap::new(),
+            joints: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            farewells: JoinSet::new(),
+            progress: BTreeMap::new(),
+            under_way: UnderWay::new(),
+            clock_watch: JoinSet::new(),
+            telemetry_config: graph.plan.service.telemetry.clone(),
+            telemetry: Telemetry::default(),
         }
     }
 
-    fn run_receiver(&mut self, receiver: ReceiverNode) {
-        let ReceiverNode { id, source, feeds } = receiver;
+    async fn begin(&mut self, graph: &mut Graph, started: &mut Started) -> Result<(), StartError> {
+        started.outer(self, graph).await?;
+        self.telemetry = Telemetry::start(&self.telemetry_config, &self.shared).await?;
+        started.inner(self, graph).await
+    }
+
+    fn watch_clock(&mut self) {
+        self.clock_watch.spawn(watch_wall_clock(self.shared.clock.clone(), self.timers_stop.1.clone()));
+    }
+
+    /// Lets a receiver that was started run, behind these feeds.
+    pub(super) fn run_receiver(&mut self, node: ReceiverNode, plan: &[(ComponentId, Feed)]) {
+        let ReceiverNode { id, source, feeds } = node;
         let name = format!("receiver:{id}");
-        let status = self.shared.board.component(&name);
-        let outputs = feeds.iter().map(|(signal, pipelines)| {
-            let account = self.shared.books.open(Kind::Receiver, id.as_str(), *signal, "");
-            (*signal, self.output(pipelines, account))
-        });
+        let (trigger, stop) = Shutdown::new();
+        let pipelines = |places: &[usize]| places.iter().map(|&place| Arc::clone(&plan[place].1)).collect();
+        let ids = |places: &[usize]| places.iter().map(|&place| plan[place].0.clone()).collect();
+        let intakes: BTreeMap<Signal, Arc<SourceIntake>> =
+            feeds.iter().map(|(signal, places)| (*signal, self.intake(&id, *signal, pipelines(places)))).collect();
+        let outputs = intakes.iter().map(|(signal, intake)| (*signal, Output::new(intake.clone())));
         let outputs = Outputs::new(outputs);
-        let stop = self.stop.1.clone();
-        status.set(Status::Ok);
-        match source {
+        let status = self.shared.board.place(&name);
+        let board = &self.shared.board;
+        let is_polled = matches!(source, SourceKind::Polled(_));
+        let task = match source {
             SourceKind::Polled(polling) => {
                 let meter = component_meter(&self.shared.meter, "receiver", &id);
-                let clock = self.shared.clock.clone();
-                let task = PollTask::new(id.as_str(), polling, outputs, clock, status.clone(), &meter)
+                let progress = Arc::clone(self.progress.entry(id.clone()).or_default());
+                let poll = PollTask::new(id.as_str(), polling, outputs, self.shared.clock.clone(), status, &meter)
+                    .resuming(progress)
                     .traced(self.shared.traces.clone());
-                self.sources.spawn(supervise(name, status, task.run(stop)));
+                Task::spawn(board, name, poll.run(stop))
             }
             SourceKind::Pushed(receiver) => {
-                let reported = status.clone();
+                let of = id.clone();
                 let run = async move {
                     match receiver.run(outputs, stop.clone()).await {
                         Ok(()) if stop.fired() => {}
-                        Ok(()) => reported.set(Status::Failed("it ended by itself".into())),
+                        Ok(()) => status.set(Status::Failed("it ended by itself".into())),
                         Err(error) => {
-                            tracing::error!(component = %id, "the receiver is gone: {error}");
-                            reported.set(Status::Failed(error.to_string()));
+                            tracing::error!(component = %of, "the receiver is gone: {error}");
+                            status.set(Status::Failed(error.to_string()));
                         }
                     }
                 };
-                self.sources.spawn(supervise(name, status, run));
+                Task::spawn(board, name, run)
             }
-        }
+            SourceKind::Running => return,
+        };
+        let feeds = feeds.iter().map(|(signal, places)| (*signal, ids(places))).collect();
+        self.receivers.insert(id, RunningReceiver { feeds, intakes, stop: trigger, is_polled, task });
     }
 
-    /// The output of a receiver that feeds these pipelines.
-    fn output(&self, pipelines: &[usize], account: Arc<Account>) -> Output {
-        let pipelines = pipelines.iter().map(|&place| Arc::clone(&self.pipelines[place])).collect();
+    /// The intake of a receiver that feeds these pipelines.
+    fn intake(&self, id: &ComponentId, signal: Signal, pipelines: Vec<Feed>) -> Arc<SourceIntake> {
+        let account = self.shared.books.open(Kind::Receiver, id.as_str(), signal, "");
         let (hard_stop, under_way) = (self.hard_stop.1.clone(), self.under_way.clone());
         let (budget, traces) = (self.budget.clone(), self.shared.traces.clone());
-        Output::new(Arc::new(SourceIntake { pipelines, account, budget, hard_stop, under_way, traces }))
+        Arc::new(SourceIntake { feeds: Feeds::new(pipelines), account, budget, hard_stop, under_way, traces })
     }
 
     /// What components get when they start.
@@ -250,93 +176,24 @@ impl Running {
         &self.telemetry
     }
 
+    /// How the process itself is watched, as far as it follows reloads.
+    pub fn telemetry_config(&self) -> &TelemetryConfig {
+        &self.telemetry_config
+    }
+
     /// How all components fare.
     pub fn board(&self) -> &Board {
         &self.shared.board
     }
 
-    /// Stops: intake, timers, queues until the configured deadline.
-    pub async fn shutdown(mut self) -> StopReport {
-        let timeout = self.shutdown_timeout;
-        self.stop(timeout).await
-    }
-
-    async fn stop(&mut self, timeout: Duration) -> StopReport {
-        self.stopping.iter().for_each(|status| status.set(Status::Stopping));
-        self.stop.0.fire();
-        // At the deadline all waiting ends by itself, and what was not taken is counted where it waited.
-        let hard_stop = self.hard_stop.0.clone();
-        let alarm = tokio::spawn(async move {
-            tokio::time::sleep(timeout).await;
-            hard_stop.fire();
-        });
-        let drained = tokio::time::timeout(timeout + GRACE, self.drain(timeout / 2)).await;
-        alarm.abort();
-        if (drained.is_err() || self.hard_stop.1.fired()) && !timeout.is_zero() {
-            tracing::warn!("not everything was delivered within the {timeout:?} of the shutdown timeout");
-        }
-        self.hard_stop.0.fire();
-        self.sources.shutdown().await;
-        self.timers.shutdown().await;
-        self.workers.shutdown().await;
-        self.branches.iter().for_each(|branch| branch.queue.close());
-        let away = futures_util::future::join_all(self.branches.iter().map(|branch| branch.put_away())).await;
-        let abandoned = away.iter().map(|away| away.lost).sum();
-        let kept = away.iter().map(|away| away.kept).sum();
-        for sink in self.sinks.drain(..).rev() {
-            within(GRACE, "an exporter", sink.shutdown()).await;
-        }
-        for extension in self.extensions.drain(..).rev() {
-            within(GRACE, "an extension", extension.shutdown()).await;
-        }
-        // Last, so that it tells how everything ended.
-        std::mem::take(&mut self.telemetry).stop().await;
-        self.report(abandoned, kept)
-    }
-
-    async fn drain(&mut self, patience: Duration) {
-        // What waits for a stuck exporter must not keep the others from draining: half of the time, then they begin.
-        let intake = async {
-            while self.sources.join_next().await.is_some() {}
-            self.under_way.none().await;
-        };
-        let _ = tokio::time::timeout(patience, intake).await;
-        self.timers_stop.0.fire();
-        while self.timers.join_next().await.is_some() {}
-        // Once more for each connector: what one pipeline lets go may come to wait in the next.
-        for _ in 0..=self.joints.len() {
-            let hard_stop = &self.hard_stop.1;
-            futures_util::future::join_all(self.pipelines.iter().map(|pipeline| pipeline.drain(hard_stop))).await;
-            futures_util::future::join_all(self.joints.iter().map(|joint| joint.drain(hard_stop))).await;
-        }
-        self.branches.iter().for_each(|branch| branch.queue.close());
-        let workers = async { while self.workers.join_next().await.is_some() {} };
-        tokio::select! {
-            () = workers => {}
-            () = self.hard_stop.1.wait() => {}
-        }
-    }
-
-    fn report(&self, abandoned: u64, kept: u64) -> StopReport {
-        let mut report = StopReport { abandoned, kept, ..StopReport::default() };
-        for account in self.shared.books.read() {
-            let balance = account.tally.balance();
-            if account.kind == Kind::Exporter {
-                report.delivered += balance.outgoing;
-            }
-            report.dropped += balance.dropped.values().sum::<u64>();
-        }
-        report
+    /// Bytes of data that may be in flight beside those in queues.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 }
 
-async fn start_receiver(receiver: &mut ReceiverNode, host: &Host) -> Result<(), StartError> {
-    let started = match &mut receiver.source {
-        SourceKind::Polled(polling) => polling.poller.start(host).await,
-        SourceKind::Pushed(receiver) => receiver.start(host).await,
-    };
-    started.map_err(|error| failed("receiver", &receiver.id, &error))
-}
+/// A pipeline as its sources see it.
+pub(super) type Feed = Arc<super::Pipeline>;
 
 /// Steps of the wall clock take effect, and are told, also where nothing is polled.
 async fn watch_wall_clock(clock: Clock, stop: Shutdown) {
@@ -352,17 +209,4 @@ async fn watch_wall_clock(clock: Clock, stop: Shutdown) {
             );
         }
     }
-}
-
-async fn within(limit: Duration, what: &str, closing: impl Future<Output = ()>) {
-    if tokio::time::timeout(limit, closing).await.is_err() {
-        tracing::warn!("{what} did not close within {limit:?} and is left behind");
-    }
-}
-
-/// How long the counting and closing after the deadline may take.
-const GRACE: Duration = Duration::from_secs(2);
-
-fn failed(kind: &str, id: &steadyline_config::ComponentId, error: &StartError) -> StartError {
-    StartError(format!("{kind} `{id}` could not start: {error}"))
 }

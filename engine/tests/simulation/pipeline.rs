@@ -93,6 +93,7 @@ async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
         clock: shared.clock.clone(),
         traces: shared.traces.clone(),
         storage: None,
+        heir: None,
     };
     let branch = Branch::new("exporter:sim".into(), (Box::new(Lines), Arc::new(Wire), delivery), context);
     // The disk may fail while it is opened: as a supervisor would, it is tried again.

@@ -9,8 +9,8 @@ use steadyline_component::factory::Component;
 use steadyline_component::telemetry::metrics::{MetricDef, NumberValue};
 use steadyline_component::telemetry::{MetricsBuilder, Signal, Value};
 use steadyline_component::{
-    CreateContext, Factory, Instrument, PassEnd, PollError, PollOutput, Poller, Polling, Schedule, Spec, Stability, Tick,
-    async_trait,
+    CreateContext, Factory, Instrument, PassEnd, PollError, PollOutput, Poller, Polling, Schedule, Spec, Stability,
+    Tick, async_trait,
 };
 
 /// The factory, for the list in `main`.
@@ -88,7 +88,8 @@ impl Poller for KeyValue {
         let text = std::fs::read_to_string(path)
             .map_err(|error| PollError::new("unreadable", format!("cannot read {path}: {error}")))?;
         let mut batch = MetricsBuilder::new();
-        let metric = batch.metric(MetricDef { description: "A number of the file.", ..MetricDef::gauge("keyvalue.value") });
+        let metric =
+            batch.metric(MetricDef { description: "A number of the file.", ..MetricDef::gauge("keyvalue.value") });
         let shape = batch.shape(["name"]);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let (name, number) = line.trim().rsplit_once(' ').unwrap_or((line.trim(), ""));

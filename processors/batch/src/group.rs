@@ -51,6 +51,7 @@ impl Group {
             && ours.pass == theirs.pass
             && ours.identity == theirs.identity
             && ours.labels_final == theirs.labels_final
+            && ours.term == theirs.term
             && most.is_none_or(|most| self.items + batch.items() <= most)
             && self.bytes + bytes(&batch.data) <= MAX_BYTES
     }

@@ -68,7 +68,7 @@ mod source;
 mod sweep;
 
 use steadyline_component::factory::{Component, CreateContext, Factory, Spec, Stability};
-use steadyline_component::{Kind, Processor};
+use steadyline_component::{Kind, Processor, RepeatEffect};
 use steadyline_telemetry::Signal;
 
 pub use config::{Config, Emit, Merge, MergeOverride, OnFork};
@@ -92,6 +92,7 @@ impl Component for LastValueFactory {
         summary: "Keeps one value per series: the newest wins, silent series are re-published, absent ones end once.",
         unsupported: &[],
     };
+    const REPEATS: RepeatEffect = RepeatEffect::Repeats;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
         let good = config.check(context);

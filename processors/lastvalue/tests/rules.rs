@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadyline_component::PassEnd::{Complete, Partial, SteppedDown};
+use steadyline_component::PassEnd::{Complete, Partial, Removed, SteppedDown};
 use steadyline_component::testkit::{ProcessorHarness, create};
 use steadyline_processor_lastvalue::LastValueFactory;
 
@@ -282,6 +282,23 @@ fn who_leads_no_longer_says_nothing() {
     assert_eq!(harness.pass(3, "m{a=\"x\"} 7 @1001300", Complete), ["m{a=\"x\"} 7 @1001300"]);
     assert_eq!(harness.processor().series(), 1);
     assert_eq!(harness.tally.balance().created.get("stale"), None);
+}
+
+#[test]
+fn a_source_that_a_reload_removes_ends_its_series_and_may_come_back() {
+    let mut harness = harness("");
+    harness.source("other", &[]).pass(1, "m{a=\"z\"} 1 @1000000", Complete);
+    harness.source("table", &[]).pass(1, "m{a=\"x\"} 5 @1000000", Complete);
+    harness.source("pushed", &[]).push("m{a=\"y\"} 6 @1000000");
+    assert_eq!(harness.advance(Duration::from_secs(1)), ["m{a=\"y\"} 6 @1000000"]);
+    assert_eq!(harness.source("table", &[]).pass(2, "", Removed), ["m{a=\"x\"} stale @1000001"]);
+    assert_eq!(harness.source("pushed", &[]).pass(1, "", Removed), ["m{a=\"y\"} stale @1000001"]);
+    assert_eq!(harness.processor().series(), 1, "the other goes on");
+    assert_eq!(harness.source("table", &[]).pass(3, "m{a=\"x\"} 7 @1000001", Complete), ["m{a=\"x\"} 7 @1000001.001"]);
+    harness.source("pushed", &[]).push("m{a=\"y\"} 8 @1000002");
+    assert_eq!(harness.advance(Duration::from_secs(1)), ["m{a=\"y\"} 8 @1000002"]);
+    assert_eq!(harness.processor().series(), 3);
+    assert_eq!(harness.tally.balance().created.get("stale"), Some(&2));
 }
 
 #[test]

@@ -51,7 +51,7 @@ mod series;
 mod tests;
 
 use steadyline_component::factory::{Component, CreateContext, Factory, Spec, Stability};
-use steadyline_component::{Kind, Processor, telemetry::Signal};
+use steadyline_component::{Kind, Processor, RepeatEffect, telemetry::Signal};
 
 pub use config::{Config, Direction, Gauge};
 use keep::Keep;
@@ -75,6 +75,7 @@ impl Component for ProgressFactory {
         summary: "Makes counters of gauges that count down or up, and says how long they have not moved.",
         unsupported: &[],
     };
+    const REPEATS: RepeatEffect = RepeatEffect::NeedsNews;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
         let rules = config.check(context);

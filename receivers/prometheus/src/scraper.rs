@@ -123,14 +123,19 @@ impl Scraper {
     }
 
     /// Scrapes until the target has ended or everything ends. At the end of everything nothing is marked as ended: the
-    /// series may go on elsewhere.
+    /// series may go on elsewhere; unless a reload took the receiver away.
     pub(crate) async fn run(mut self) {
         let interval = self.target.interval;
         let mut next = self.first_tick();
         loop {
             tokio::select! {
                 biased;
-                () = self.shutdown.wait() => return,
+                () = self.shutdown.wait() => {
+                    if self.shutdown.is_removal() {
+                        self.mark_ended(self.wall_millis(self.clock.now().mono)).await;
+                    }
+                    return;
+                }
                 wish = wished(&mut self.wish, |wish| !wish.is_scrape()) => {
                     if wish != Wish::End || self.end(next).await {
                         return;
@@ -162,16 +167,25 @@ impl Scraper {
         let over = first_missed + self.target.interval + self.target.interval / 10;
         tokio::select! {
             biased;
-            () = self.shutdown.wait() => return true,
+            () = self.shutdown.wait() => {
+                if !self.shutdown.is_removal() {
+                    return true;
+                }
+            }
             wish = wished(&mut self.wish, |wish| *wish != Wish::End) => return !wish.is_scrape(),
             () = self.clock.sleep_until(over) => {}
         }
+        self.mark_ended(at).await;
+        true
+    }
+
+    /// Marks all series as ended, at this time or just above their last.
+    async fn mark_ended(&mut self, at: i64) {
         if self.last_time != i64::MIN {
             let scraped = self.memory.lose();
             let report = Report { facts: None, extra: self.job.extra_metrics };
             self.send(scraped, at.max(self.last_time.saturating_add(1)), report, None).await;
         }
-        true
     }
 
     /// The wall clock's milliseconds at a moment of the monotonic clock.

@@ -17,12 +17,21 @@ pub struct PutAway {
     pub lost: u64,
 }
 
+impl PutAway {
+    /// Both together.
+    pub fn add(&mut self, other: PutAway) {
+        self.kept += other.kept;
+        self.lost += other.lost;
+    }
+}
+
 impl Queue {
-    /// Closes the queue and puts everything away that is left. Nobody works on it any more.
-    pub async fn put_away(&self) -> PutAway {
+    /// Closes the queue and puts everything away that is left, or counts it as lost for this reason. Nobody works on it
+    /// any more.
+    pub async fn put_away(&self, reason: &'static str) -> PutAway {
         self.close();
         let Some(backing) = self.backing.get().cloned() else {
-            return PutAway { kept: 0, lost: self.give_up("shutdown") };
+            return PutAway { kept: 0, lost: self.give_up(reason) };
         };
         let (records, clean) = self.unwritten();
         let in_memory: u64 = records.iter().map(|record| record.meta.items).sum();
@@ -30,7 +39,7 @@ impl Queue {
         if let Err(error) = keep(&*backing, records, clean).await {
             tracing::error!(component = %self.account.id, "what was left in memory could not be put on disk: {error}");
             lost = in_memory;
-            self.account.tally.dropped("shutdown", lost);
+            self.account.tally.dropped(reason, lost);
             let mut state = self.lock();
             state.items = state.items.saturating_sub(lost);
             self.settle_held(&state);

@@ -8,7 +8,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -33,9 +33,10 @@ pub struct Queue {
     /// The bound in bytes: of memory, or of the disk if there is one.
     capacity: AtomicU64,
     /// With a disk: what may wait in memory before anything goes there.
-    memory: Option<u64>,
-    durable: bool,
-    max_age: Option<Duration>,
+    memory: Option<AtomicU64>,
+    durable: AtomicBool,
+    /// In nanoseconds; 0: none.
+    max_age: AtomicU64,
     backing: OnceLock<Arc<dyn Backing>>,
     /// Its `held` is what is in the queue or announced to it, kept under the queue's lock.
     account: Arc<Account>,
@@ -50,14 +51,13 @@ impl Queue {
     /// An empty queue.
     pub fn new(config: &QueueConfig, account: Arc<Account>, clock: Clock) -> Queue {
         let state = State::new(config.shards());
-        let max_age = config.max_age.map(Duration::from).filter(|age| !age.is_zero());
         Queue {
             ready: Mutex::new((0..state.scale.most()).map(|_| Arc::default()).collect()),
             state: Mutex::new(state),
             capacity: AtomicU64::new(config.queue_size.as_usize() as u64),
-            memory: config.storage.is_some().then(|| config.memory_size.as_usize() as u64),
-            durable: config.durable,
-            max_age,
+            memory: config.storage.is_some().then(|| AtomicU64::new(config.memory_size.as_usize() as u64)),
+            durable: AtomicBool::new(config.durable),
+            max_age: AtomicU64::new(max_age(config)),
             backing: OnceLock::new(),
             account,
             clock,
@@ -98,6 +98,25 @@ impl Queue {
         ready.resize_with(most, Arc::default);
         // Attached once, by whoever starts the branch.
         let _ = self.backing.set(backing);
+    }
+
+    /// The bounds of another config hold from now on; before its workers begin.
+    pub fn rebound(&self, config: &QueueConfig) {
+        if let Some(memory) = &self.memory {
+            memory.store(config.memory_size.as_usize() as u64, Ordering::Relaxed);
+        }
+        self.max_age.store(max_age(config), Ordering::Relaxed);
+        self.durable.store(config.durable, Ordering::Relaxed);
+        let most = {
+            let mut state = self.lock();
+            state.closed = false;
+            state.scale.rebound(config.shards());
+            let most = state.generations.iter().map(|of| of.shards.len()).max().unwrap_or(1);
+            most.max(state.scale.most() as usize)
+        };
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = most.max(ready.len());
+        ready.resize_with(most, Arc::default);
     }
 
     /// How many workers it takes: one a shard.
@@ -176,7 +195,7 @@ impl Queue {
 
     /// The most bytes that wait in memory.
     pub fn memory_capacity(&self) -> u64 {
-        self.memory.unwrap_or_else(|| self.capacity())
+        self.memory.as_ref().map_or_else(|| self.capacity(), |memory| memory.load(Ordering::Relaxed))
     }
 
     /// Sets the bound, to fit the memory budget; before anything is pushed.
@@ -193,6 +212,10 @@ impl Queue {
     /// What the bound is compared with.
     fn bounded(&self, state: &State) -> u64 {
         if self.is_kept() { state.disk_bytes } else { state.memory_bytes }
+    }
+
+    fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
     }
 
     fn settle_held(&self, state: &State) {
@@ -213,6 +236,10 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn max_age(config: &QueueConfig) -> u64 {
+    config.max_age.map_or(0, |age| Duration::from(age).as_nanos() as u64)
 }
 
 /// What a block costs: its bytes and a bit for its bookkeeping.

@@ -76,7 +76,7 @@ impl Queue {
             return Err(Refused::Closed(Box::new(block)));
         }
         let to_disk = self.is_kept()
-            && (self.durable || state.disk_blocks > 0 || !fits(state.memory_bytes, size, self.memory_capacity()));
+            && (self.is_durable() || state.disk_blocks > 0 || !fits(state.memory_bytes, size, self.memory_capacity()));
         let (used, bound) =
             if to_disk { (state.disk_bytes, self.capacity()) } else { (state.memory_bytes, self.capacity()) };
         if !fits(used, size, bound) {
@@ -119,7 +119,7 @@ impl Queue {
     /// They could not be written: they come back, announced as before, with the reason.
     pub async fn write(&self, layout: &Layout<'_>, writes: Vec<Write>) -> Result<(), (Vec<Block>, String)> {
         let Some(backing) = self.backing.get().filter(|_| !writes.is_empty()) else { return Ok(()) };
-        let sync = self.durable || writes.iter().any(|write| !write.block.receipts.is_empty());
+        let sync = self.is_durable() || writes.iter().any(|write| !write.block.receipts.is_empty());
         let records = writes.iter().map(|write| write.record(layout.shards)).collect();
         let unwritten = Unwritten { queue: self, writes };
         let result = backing.append(records, sync).await;

@@ -141,6 +141,12 @@ impl Scale {
         self.went += items;
     }
 
+    /// Other bounds, from now on.
+    pub(super) fn rebound(&mut self, bounds: RangeInclusive<u32>) {
+        self.wanted = self.wanted.clamp(*bounds.start(), *bounds.end());
+        self.bounds = bounds;
+    }
+
     /// Learns whether anything waits behind what is under way.
     pub(super) fn observe(&mut self, waiting: bool) {
         if waiting && self.behind_since.is_some() || !waiting && self.idle_since.is_some() {

@@ -2,8 +2,8 @@
 //! and says when it is settled.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use steadyline_blocklog::{Meta, Record};
 use steadyline_component::{Block, JoinLimit, Sender, SettleError};
@@ -195,7 +195,10 @@ impl Queue {
 
     fn is_too_old(&self, block: &Block, accepted: u64, now: u64) -> bool {
         let newest = if block.time_range.1 == 0 { accepted } else { block.time_range.1 };
-        self.max_age.is_some_and(|age| Duration::from_nanos(now.saturating_sub(newest)) > age)
+        {
+            let age = self.max_age.load(Ordering::Relaxed);
+            age > 0 && now.saturating_sub(newest) > age
+        }
     }
 
     /// Whether what is first in a shard has become too old while it was tried.

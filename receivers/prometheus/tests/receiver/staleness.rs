@@ -3,7 +3,7 @@
 use steadyline_component::telemetry::Metrics;
 use steadyline_http::testkit::{Backend, Reply};
 
-use crate::common::{INTERVAL, Rig, exposed, job, lines, target};
+use crate::common::{INTERVAL, Rig, exposed, job, lines, metrics_of, target};
 
 /// Answers 200 with a body, or 500 where there is none.
 async fn moody(bodies: &[Option<&str>]) -> Backend {
@@ -24,6 +24,21 @@ async fn a_scrape_that_fails_ends_everything_once_and_a_good_one_begins_anew() {
     assert_eq!(lines[1..], ["a stale", "b{x=\"y\"} stale", "up 0"]);
     assert_eq!(rig.scrape().await[1..], ["up 0"]);
     assert_eq!(rig.scrape().await[1..], ["a 3", "up 1"]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_a_reload_takes_away_ends_its_series_and_a_stop_does_not() {
+    for is_removed in [true, false] {
+        let backend = target(&["a 1\nb 2\n"]).await;
+        let rig = Rig::start(&job(&backend, "")).await;
+        rig.scrape().await;
+        let intake = if is_removed { rig.remove().await } else { rig.stop().await };
+        let ended: Vec<String> = intake.take().into_iter().flat_map(|batch| lines(&metrics_of(batch))).collect();
+        match is_removed {
+            true => assert_eq!(ended[..3], ["a stale", "b stale", "up stale"], "{ended:?}"),
+            false => assert_eq!(ended, [""; 0]),
+        }
+    }
 }
 
 #[tokio::test]

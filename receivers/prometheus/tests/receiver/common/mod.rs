@@ -115,6 +115,13 @@ impl Rig {
         self.meter.read().iter().filter(|i| i.name == name).map(|i| i.value()).sum()
     }
 
+    /// Takes the receiver away as a reload does, and waits for its end.
+    pub(crate) async fn remove(self) -> Arc<TestIntake> {
+        self.trigger.fire_for_good();
+        self.task.await.unwrap();
+        self.intake
+    }
+
     /// Stops the receiver and waits for its end.
     pub(crate) async fn stop(self) -> Arc<TestIntake> {
         self.trigger.fire();
