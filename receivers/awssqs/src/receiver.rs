@@ -72,31 +72,31 @@ pub(crate) fn desk(
     (ledger, report, clock): (Arc<Ledger>, Arc<Report>, Clock),
     outputs: Outputs,
 ) -> Desk {
-        if reader.has_logs() && outputs.of(Signal::Logs).is_none() {
-            tracing::warn!(component = %id, "log records are configured, and no logs pipeline lists the receiver: they are not made");
-        }
-        if !reader.outputs().is_empty() && outputs.of(Signal::Metrics).is_none() {
-            tracing::warn!(component = %id, "metrics are configured, and no metrics pipeline lists the receiver: they are not made");
-        }
-        let manner = Manner {
-            resource: config.resource.clone().into_iter().collect(),
-            temporality: config.temporality,
-            relation: config.span_relation,
-            wants_metrics: outputs.of(Signal::Metrics).is_some(),
-            wants_logs: outputs.of(Signal::Logs).is_some(),
-        };
-        Desk {
-            source: Arc::from(id),
-            queue: config.queue().to_owned(),
-            ledger,
-            report,
-            clock,
-            manner,
-            unknown: config.unknown_type,
-            spans: if outputs.of(Signal::Traces).is_some() { config.spans } else { Spans::None },
-            outputs,
-            ids: Ids::default(),
-        }
+    if reader.has_logs() && outputs.of(Signal::Logs).is_none() {
+        tracing::warn!(component = %id, "log records are configured, and no logs pipeline lists the receiver: they are not made");
+    }
+    if !reader.outputs().is_empty() && outputs.of(Signal::Metrics).is_none() {
+        tracing::warn!(component = %id, "metrics are configured, and no metrics pipeline lists the receiver: they are not made");
+    }
+    let manner = Manner {
+        resource: config.resource.clone().into_iter().collect(),
+        temporality: config.temporality,
+        relation: config.span_relation,
+        wants_metrics: outputs.of(Signal::Metrics).is_some(),
+        wants_logs: outputs.of(Signal::Logs).is_some(),
+    };
+    Desk {
+        source: Arc::from(id),
+        queue: config.queue().to_owned(),
+        ledger,
+        report,
+        clock,
+        manner,
+        unknown: config.unknown_type,
+        spans: if outputs.of(Signal::Traces).is_some() { config.spans } else { Spans::None },
+        outputs,
+        ids: Ids::default(),
+    }
 }
 
 #[async_trait]
