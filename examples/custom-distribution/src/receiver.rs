@@ -9,17 +9,17 @@ use steadyline_component::factory::Component;
 use steadyline_component::telemetry::metrics::{MetricDef, NumberValue};
 use steadyline_component::telemetry::{MetricsBuilder, Signal, Value};
 use steadyline_component::{
-    CreateContext, Factory, Instrument, PassEnd, PollError, PollOutput, Poller, Polling, Schedule, Spec, Stability, Tick,
-    async_trait,
+    CreateContext, Factory, Instrument, PassEnd, PollError, PollOutput, Poller, Polling, Schedule, Spec, Stability,
+    Tick, async_trait,
 };
 
 /// The factory, for the list in `main`.
-pub const FACTORY: Factory = Factory::poller::<KeyValueFactory>();
+pub(crate) const FACTORY: Factory = Factory::poller::<KeyValueFactory>();
 
 /// What the receiver can be told. These comments become its page.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct KeyValueConfig {
+pub(crate) struct KeyValueConfig {
     /// The file to read.
     pub path: String,
     /// From poll to poll.
@@ -40,7 +40,7 @@ impl Default for KeyValueConfig {
 
 /// Makes `keyvalue` receivers.
 #[derive(Debug)]
-pub struct KeyValueFactory;
+pub(crate) struct KeyValueFactory;
 
 impl Component for KeyValueFactory {
     type Config = KeyValueConfig;
@@ -88,7 +88,8 @@ impl Poller for KeyValue {
         let text = std::fs::read_to_string(path)
             .map_err(|error| PollError::new("unreadable", format!("cannot read {path}: {error}")))?;
         let mut batch = MetricsBuilder::new();
-        let metric = batch.metric(MetricDef { description: "A number of the file.", ..MetricDef::gauge("keyvalue.value") });
+        let metric =
+            batch.metric(MetricDef { description: "A number of the file.", ..MetricDef::gauge("keyvalue.value") });
         let shape = batch.shape(["name"]);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let (name, number) = line.trim().rsplit_once(' ').unwrap_or((line.trim(), ""));
