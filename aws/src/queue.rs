@@ -17,7 +17,7 @@ impl<'a> QueueUrl<'a> {
         let (scheme, rest) = url.split_once("://")?;
         let mut parts = rest.trim_end_matches('/').split('/');
         let host = parts.next()?;
-        let name = parts.clone().last()?;
+        let name = parts.clone().next_back()?;
         if !matches!(scheme, "http" | "https") || host.is_empty() || parts.any(str::is_empty) {
             return None;
         }
