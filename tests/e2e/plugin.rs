@@ -21,8 +21,8 @@ async fn new(name: &str, kind: &str) -> TempDir {
     folder
 }
 
-/// A workspace like this one, with the crate as one more member: the same crates at the same places, so that nothing that is
-/// built already is built again.
+/// A workspace like this one, with the crate as one more member: what is not ours is not built again. Ours is, once, as cargo
+/// tells crates apart by where they lie.
 fn workspace_with(crate_folder: &Path, name: &str) -> TempDir {
     let overlay = scratch();
     for entry in std::fs::read_dir(root()).unwrap() {
