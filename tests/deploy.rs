@@ -262,6 +262,30 @@ fn instructions(dockerfile: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
+async fn the_functions_image_is_sound_and_its_config_loads() {
+    let mut hadolint = Command::new(tool("python/bin/hadolint"));
+    let (code, out, err) = process::output(hadolint.arg(path("lambda/Dockerfile")), None).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let dockerfile = instructions(&text("lambda/Dockerfile"));
+    let rest = |wanted: &str| dockerfile.iter().find(|(name, _)| name == wanted).map(|(_, rest)| rest.as_str());
+    let form = |text: &str| -> Vec<String> { serde_json::from_str(text).unwrap() };
+    // The base is the other image, of both architectures, whose binary and place of the config these are.
+    assert_eq!((dockerfile[0].0.as_str(), dockerfile[1].1.as_str()), ("ARG", "${IMAGE}"));
+    let base = instructions(&text("Dockerfile"));
+    let copied = |to: &str| base.iter().any(|(name, rest)| name == "COPY" && rest.ends_with(to));
+    assert_eq!(form(rest("ENTRYPOINT").unwrap()), ["/usr/local/bin/steadyline", "lambda"]);
+    assert_eq!(form(rest("CMD").unwrap()), ["--config=/etc/steadyline/config.yaml"]);
+    assert_eq!(rest("COPY").unwrap(), "config.yaml /etc/steadyline/config.yaml");
+    assert!(copied("/usr/local/bin/steadyline") && copied("/etc/steadyline/config.yaml"));
+    let launch = Launch::new(&text("lambda/config.yaml"))
+        .env("EVENTS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/111111111111/events")
+        .env("ONBOARDING_TABLE", "onboarding")
+        .env("OTLP_ENDPOINT", "https://otlp.example.com");
+    let (code, _, words) = launch.output(&["validate"]).await;
+    assert_eq!((code, words.as_str()), (0, ""));
+}
+
+#[tokio::test]
 async fn the_dockerfile_is_sound_and_refers_to_what_is_there() {
     let mut hadolint = Command::new(tool("python/bin/hadolint"));
     let (code, out, err) = process::output(hadolint.arg(path("Dockerfile")), None).await;

@@ -90,7 +90,7 @@ async fn the_docs_config_makes_lines_of_three_kinds_of_event() {
     assert_eq!(sums(&backend, "search_duration_count", &[("status", "ok"), host]).last(), Some(&2.0));
     assert_eq!(sums(&backend, "indexer_documents", &[("outcome", "done"), host]).last(), Some(&500.0));
     assert_eq!(sums(&backend, "indexer_duration_sum", &[host]).last(), Some(&90.0));
-    assert!(running.own("awssqs_messages_failed_total", ("reason", "not_json")).await >= 1.0);
+    assert!(running.own("steadyline_awssqs_messages_failed_total", ("reason", "not_json")).await >= 1.0);
     running.finish().await;
 }
 
@@ -175,7 +175,7 @@ async fn one_trace_runs_from_the_producer_through_the_queue_to_the_backend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moto() {
+async fn the_same_against_moto() {
     let server = moto_server().await;
     let url =
         server.call("CreateQueue", &json!({"QueueName": "events"})).await["QueueUrl"].as_str().unwrap().to_owned();

@@ -21,8 +21,8 @@ async fn new(name: &str, kind: &str) -> TempDir {
     folder
 }
 
-/// A workspace like this one, with the crate as one more member: the same crates at the same places, so that nothing that is
-/// built already is built again.
+/// A workspace like this one, with the crate as one more member: what is not ours is not built again. Ours is, once, as cargo
+/// tells crates apart by where they lie.
 fn workspace_with(crate_folder: &Path, name: &str) -> TempDir {
     let overlay = scratch();
     for entry in std::fs::read_dir(root()).unwrap() {
@@ -49,7 +49,11 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if from.is_dir() { copy(&from, &to) } else { drop(std::fs::copy(&from, &to).unwrap()) }
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
     }
 }
 

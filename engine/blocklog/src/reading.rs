@@ -19,17 +19,25 @@ pub(crate) const HEADER: &str = "a record's header is damaged";
 pub(crate) const PAYLOAD: &str = "a record's payload is damaged";
 const UNREADABLE: &str = "a record was given up, unread";
 
+/// Where a record is damaged, and how.
+struct Wound {
+    place: Place,
+    /// The record's, if only its payload is damaged.
+    header: Option<RecordHeader>,
+    why: &'static str,
+}
+
 impl<D: Disk> Log<D> {
     /// Reads a pending record and verifies it.
     ///
     /// # Errors
     /// It is damaged (and then no longer pending), not pending, or the file cannot be read now.
     pub fn read(&mut self, entry: &Entry) -> Result<Record, ReadError> {
-        match self.read_at_place(entry)? {
+        match self.read_whole(entry)? {
             Ok(record) => Ok(record),
             // After a failed sync the record may still stand where it was moved from.
-            Err((place, ..)) if self.moved_back(entry, place) => self.read(entry),
-            Err((place, header, why)) => Err(ReadError::Damaged(self.lose(entry, place, header, why))),
+            Err(wound) if self.moved_back(entry, wound.place) => self.read(entry),
+            Err(wound) => Err(ReadError::Damaged(self.lose(entry, wound.place, wound.header, wound.why))),
         }
     }
 
@@ -38,15 +46,10 @@ impl<D: Disk> Log<D> {
         self.index.place(entry.shard, entry.seq).is_some_and(|place| place != from)
     }
 
-    /// The record, or where it is damaged and how.
-    #[allow(clippy::type_complexity)]
-    fn read_at_place(
-        &mut self,
-        entry: &Entry,
-    ) -> Result<Result<Record, (Place, Option<RecordHeader>, &'static str)>, ReadError> {
+    fn read_whole(&mut self, entry: &Entry) -> Result<Result<Record, Wound>, ReadError> {
         let place = self.index.place(entry.shard, entry.seq).ok_or(ReadError::Gone(entry.seq))?;
         let Some(header) = self.header_of(entry, place)? else {
-            return Ok(Err((place, None, HEADER)));
+            return Ok(Err(Wound { place, header: None, why: HEADER }));
         };
         let file = self.file(place.segment)?;
         let mut payload = vec![0; header.length as usize];
@@ -54,7 +57,7 @@ impl<D: Disk> Log<D> {
             .read_at(&mut payload, place.offset + RECORD_HEADER as u64)
             .map_err(|error| LogError::io("read", &self.folder.join(segment_name(place.segment)), error))?;
         if read < payload.len() || payload_sum(&payload) != header.sum {
-            return Ok(Err((place, Some(header), PAYLOAD)));
+            return Ok(Err(Wound { place, header: Some(header), why: PAYLOAD }));
         }
         Ok(Ok(Record { meta: header.meta, payload: Bytes::from(payload) }))
     }

@@ -112,10 +112,9 @@ impl<D: Disk> Opening<D> {
             return;
         }
         // Of two copies, which a move that was cut short leaves, the later one holds.
-        if let Some(old) = self.index.insert(meta.shard, meta.seq, meta.generation, place) {
-            if let Some(segment) = self.segments.get_mut(&old.segment) {
-                segment.take(Some((meta.items, u64::from(header.length))));
-            }
+        let old = self.index.insert(meta.shard, meta.seq, meta.generation, place);
+        if let Some(segment) = old.and_then(|old| self.segments.get_mut(&old.segment)) {
+            segment.take(Some((meta.items, u64::from(header.length))));
         }
         self.segments.entry(place.segment).or_default().add(meta.items, u64::from(header.length));
     }

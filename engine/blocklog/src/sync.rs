@@ -90,7 +90,7 @@ impl<D: Disk> Work<D> {
         };
         let mut shared = lock(&self.shared);
         let trusted = shared.failures == self.failures;
-        let result = result.and_then(|()| if trusted { Ok(()) } else { Err(LogError::Superseded) });
+        let result = result.and(if trusted { Ok(()) } else { Err(LogError::Superseded) });
         if let Err(error) = result {
             shared.failures += 1;
             shared.broken = true;

@@ -1,5 +1,5 @@
 //! What a user of the log does in a day: append, sync, read, acknowledge, close, open again.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use bytes::Bytes;
 use steadyline_blocklog::{Amount, Entry, Log, LogError, Meta, Options, ReadError, RealDisk, Record};
@@ -14,7 +14,7 @@ fn record(seq: u64, shard: u32, generation: u32) -> Record {
         uncompressed: 1000 + seq,
         time_range: (seq, seq + 1),
         accepted: 77 + seq,
-        leased: seq % 2 == 0,
+        leased: seq.is_multiple_of(2),
     };
     Record { meta, payload: Bytes::from(vec![seq as u8; 100 + seq as usize]) }
 }

@@ -1,5 +1,5 @@
 //! Damage at random places: the log opens, loses no more than the records that were touched, and says so, once.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -89,7 +89,7 @@ fn filled(disk: &SimDisk, clean: bool) -> BTreeMap<u64, Record> {
     let mut records = BTreeMap::new();
     for seq in 1..=40_u64 {
         let record = record(seq, (seq % 3) as u32, 0, (seq as usize * 97) % 900);
-        log.append(&[record.clone()]).unwrap();
+        log.append(std::slice::from_ref(&record)).unwrap();
         records.insert(seq, record);
     }
     log.acknowledge(0, 12).unwrap();

@@ -1,5 +1,5 @@
 //! Disks that fill up and fail: nothing that was promised is lost, and the log goes on when the disk does.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 

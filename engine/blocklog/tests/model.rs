@@ -1,6 +1,6 @@
 //! The log against a naive model: any order of appending, acknowledging, syncing, moving, crashing, on a disk that
 //! forgets, fills up and fails to sync.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -85,16 +85,20 @@ struct Known {
     gone: bool,
 }
 
+/// Records by shard and number.
+type Keys = BTreeSet<(u32, u64)>;
+
 struct Run {
     disk: SimDisk,
     log: Option<Log<SimDisk>>,
     known: BTreeMap<(u32, u64), Known>,
     held: Vec<Record>,
-    job: Option<(SyncJob<SimDisk>, BTreeSet<(u32, u64)>, BTreeSet<(u32, u64)>)>,
+    /// A job with the records that it makes durable, and those whose acknowledgement it does.
+    job: Option<(SyncJob<SimDisk>, Keys, Keys)>,
     next_seq: u64,
     /// Records that a failed sync and a forgetful disk took, and the log told of.
     lost: u64,
-    /// The next record of each shard may have been acknowledged without that being synced.
+    /// The largest segment that was needed.
     largest: u64,
 }
 

@@ -7,19 +7,19 @@ use steadyline_component::telemetry::Signal;
 use steadyline_component::{Batch, CreateContext, Data, Factory, Processor, Spec, Stability, Work, async_trait};
 
 /// The factory, for the list in `main`.
-pub const FACTORY: Factory = Factory::processor::<AtLeastFactory>();
+pub(crate) const FACTORY: Factory = Factory::processor::<AtLeastFactory>();
 
 /// What the processor can be told. These comments become its page.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct AtLeastConfig {
+pub(crate) struct AtLeastConfig {
     /// Points with a lower number are left out.
     pub min: f64,
 }
 
 /// Makes `atleast` processors.
 #[derive(Debug)]
-pub struct AtLeastFactory;
+pub(crate) struct AtLeastFactory;
 
 impl Component for AtLeastFactory {
     type Config = AtLeastConfig;

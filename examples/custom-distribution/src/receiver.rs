@@ -14,12 +14,12 @@ use steadyline_component::{
 };
 
 /// The factory, for the list in `main`.
-pub const FACTORY: Factory = Factory::poller::<KeyValueFactory>();
+pub(crate) const FACTORY: Factory = Factory::poller::<KeyValueFactory>();
 
 /// What the receiver can be told. These comments become its page.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct KeyValueConfig {
+pub(crate) struct KeyValueConfig {
     /// The file to read.
     pub path: String,
     /// From poll to poll.
@@ -40,7 +40,7 @@ impl Default for KeyValueConfig {
 
 /// Makes `keyvalue` receivers.
 #[derive(Debug)]
-pub struct KeyValueFactory;
+pub(crate) struct KeyValueFactory;
 
 impl Component for KeyValueFactory {
     type Config = KeyValueConfig;

@@ -174,13 +174,14 @@ impl Books {
 
     /// Begins a term of leadership. Series of another one's time are not ours to go on with: they begin anew.
     pub(crate) fn begin_term(&mut self, term: u64) {
-        if term == self.term || term == self.term + 1 {
-            self.term = term;
-        } else {
+        if term == self.term {
+            return;
+        }
+        if term != self.term + 1 {
             let gone = self.series.clear();
             self.forget_series(&gone);
-            self.term = term;
         }
+        self.term = term;
         self.put_meta();
     }
 

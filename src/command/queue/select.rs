@@ -122,9 +122,9 @@ impl Which {
 }
 
 /// The queues of every exporter with `sending_queue.storage`, whether a pipeline uses it or not: what is left of one
-/// that no longer is must be found, too.
+/// that no longer is must be found, too. One that never ran has none yet.
 fn of_config(root: &Node) -> anyhow::Result<Vec<Queue>> {
-    let mut queues = Vec::new();
+    let (mut queues, mut named) = (Vec::new(), false);
     for exporter in root.get("exporters").map(Node::entries).unwrap_or_default() {
         let id = &exporter.key.text;
         let Some(storage) = exporter.value.at_path("sending_queue.storage").and_then(Node::as_str) else { continue };
@@ -136,10 +136,11 @@ fn of_config(root: &Node) -> anyhow::Result<Vec<Queue>> {
         }
         let directory = extension.get("directory").and_then(Node::as_str).unwrap_or(DEFAULT_DIRECTORY);
         queues.extend(of_exporter(Path::new(directory), id)?);
+        named = true;
     }
-    if queues.is_empty() {
+    if !named {
         bail!(
-            "no exporter of this config has a disk queue yet; one that has names its storage: `sending_queue: {{storage: file_storage}}`"
+            "no exporter of this config has a disk queue; one that has names its storage: `sending_queue: {{storage: file_storage}}`"
         );
     }
     Ok(queues)

@@ -1,6 +1,6 @@
 //! A disk in memory that forgets, in a power cut, what was not synced; that fills up; and whose syncs fail as the
 //! kernel's do: what a failed one covered never becomes durable, and no later one tells.
-#![allow(missing_docs, dead_code, unreachable_pub)]
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -138,13 +138,13 @@ impl State {
                 let mut start = 0;
                 while start < bytes.len() {
                     let end = bytes.len().min(start + SECTOR - (at as usize + start) % SECTOR);
-                    if all == 0 || (all != 1 && self.random() % 2 == 0) {
+                    if all == 0 || (all != 1 && self.random().is_multiple_of(2)) {
                         apply(content, &Change::Write(at + start as u64, bytes[start..end].to_vec()));
                     }
                     start = end;
                 }
             }
-            Change::Length(_) if self.random() % 2 == 0 => {}
+            Change::Length(_) if self.random().is_multiple_of(2) => {}
             change => apply(content, &change),
         }
     }

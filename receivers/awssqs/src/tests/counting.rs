@@ -183,3 +183,31 @@ async fn series_are_bounded_and_the_known_ones_keep_their_places() {
     );
     assert_eq!(bench.counted("awssqs_points_skipped")["series_limit"], 1);
 }
+
+#[test]
+fn sums_go_on_over_terms_of_ones_own_and_begin_anew_after_anothers() {
+    let config: crate::config::Config =
+        serde_json::from_str(r#"{"types": {"t": {"metrics": [{"name": "n", "type": "sum"}]}}}"#).unwrap();
+    let plan = crate::plan::EventPlan::compile(&config).unwrap();
+    let clock = Clock::manual(1_000_000_000);
+    let ledger = crate::ledger::Ledger::new(&config, plan.outputs.clone(), clock.now());
+    let mut books = ledger.lock();
+    let event = |key: &str| crate::event::Event {
+        message: crate::message::Received::default(),
+        key: key.to_owned(),
+        time: 1,
+        points: vec![crate::event::EventPoint {
+            output: 0,
+            labels: Box::default(),
+            value: steadyline_mapping::number::Number::Int(1),
+        }],
+        log: None,
+        trace: None,
+    };
+    books.begin_term(7);
+    books.admit(&event("a"), clock.now());
+    for (term, series) in [(7, 1), (8, 1), (10, 0)] {
+        books.begin_term(term);
+        assert_eq!(books.series.len(), series, "term {term}");
+    }
+}
