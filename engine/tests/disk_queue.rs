@@ -161,7 +161,7 @@ async fn a_damaged_record_costs_itself_and_is_counted() {
     let (running, _) = restart(&yaml, "damaged").await;
     send_all("damaged", 0..5, Until::Settled).await;
     running.shutdown().await;
-    let queue = folder.path().join("backend/queue");
+    let queue = folder.path().join("backend");
     let segment = std::fs::read_dir(&queue).unwrap().map(|entry| entry.unwrap().path());
     let (path, bytes, at) = segment
         .filter_map(|path| {

@@ -121,7 +121,8 @@ async fn the_shipped_function_answers_batches_and_schedules_with_everything_flus
     let sent = serde_json::to_string(&backend.requests()).unwrap();
     assert!(sent.contains("search_requests") && sent.contains("search_duration"), "{sent}");
 
-    let (kind, answer) = api.call(json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}})).await;
+    let (kind, answer) =
+        api.call(json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}})).await;
     assert_eq!((kind.as_str(), &answer), ("response", &json!({"polled": ["dynamodb/onboarding"]})));
     let points = backend.points();
     assert!(points.iter().any(|(name, account, value, _)| {

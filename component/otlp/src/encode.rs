@@ -83,7 +83,7 @@ impl OtlpEncoder {
             Ok((payload, uncompressed)) => encoded.blocks.push(Block {
                 payload: payload.into(),
                 items,
-                protocol: 0,
+                protocol: self.format.protocol(),
                 shard,
                 uncompressed,
                 time_range: times,

@@ -1,6 +1,7 @@
 //! One export request in the form in which it goes over the wire, and back: a block that was too large is opened,
 //! halved and closed again.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,7 +12,7 @@ use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use steadyline_component::exporter::time_range_of;
-use steadyline_component::{Block, JoinLimit};
+use steadyline_component::{Block, JoinLimit, Outcome};
 use steadyline_http::{Compression, CompressionParams, Compressor, ConfigProblem};
 use steadyline_telemetry::Signal;
 
@@ -54,12 +55,22 @@ pub struct RequestFormat {
     pub params: CompressionParams,
 }
 
+/// By their number in [`Block::protocol`], which outlives the process: only ever added to.
+const COMPRESSIONS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Deflate, Compression::Zlib];
+
 /// What waits behind a slow backend goes out in requests of this size at most: the Collector's batches, and half of
 /// what a gRPC server takes by default.
 pub const JOIN_LIMIT: JoinLimit = JoinLimit { bytes: 2 << 20, items: 8192 };
 
 /// A payload of a halved block may not open to more than this; blocks are made from batches far below it.
 const MAX_OPENED_BYTES: u64 = 1 << 30;
+
+/// The answer to a block that no config of this exporter has made.
+pub fn foreign() -> Outcome {
+    let message = "the request is in no format of this exporter".into();
+    Outcome::Reject { reason: "format".into(), message }
+}
 
 impl RequestFormat {
     /// A compressor of this format.
@@ -83,8 +94,47 @@ impl RequestFormat {
         Ok((self.frame(compressor.compress(plain)?), size))
     }
 
+    /// What [`Block::protocol`] says of blocks in this format: how they are written and compressed.
+    pub fn protocol(&self) -> u16 {
+        let encoding = match self.encoding {
+            Encoding::Proto => 1,
+            Encoding::Json => 2,
+        };
+        let place = COMPRESSIONS.iter().position(|known| *known == self.compression);
+        encoding << 8 | place.unwrap_or_default() as u16
+    }
+
+    /// The format of blocks that say so; `None` if they are not ours.
+    fn of_protocol(self, protocol: u16) -> Option<RequestFormat> {
+        let encoding = match protocol >> 8 {
+            1 => Encoding::Proto,
+            2 => Encoding::Json,
+            _ => return None,
+        };
+        let compression = *COMPRESSIONS.get(usize::from(protocol & 0xff))?;
+        Some(RequestFormat { encoding, compression, params: CompressionParams::default(), ..self })
+    }
+
+    /// A block in this format: one that waited on disk, or through a reload, may be in that of another config.
+    /// `None` if it is in no format that is known, or does not open.
+    pub fn adopt<'a>(&self, block: &'a Block) -> Option<Cow<'a, Block>> {
+        if block.protocol == self.protocol() {
+            return Some(Cow::Borrowed(block));
+        }
+        let theirs = self.of_protocol(block.protocol)?;
+        let plain = theirs.open(block.payload.bytes()).ok()?;
+        let protobuf = match theirs.encoding {
+            Encoding::Proto => plain,
+            Encoding::Json => crate::json::to_protobuf(self.signal, &plain).ok()?,
+        };
+        let (payload, uncompressed) = self.close(protobuf.into(), &mut self.compressor().ok()?).ok()?;
+        let (payload, protocol) = (payload.into(), self.protocol());
+        Some(Cow::Owned(Block { payload, uncompressed, protocol, ..block.clone() }))
+    }
+
     /// The two halves of a block, by items; `None` if it has fewer than two or does not open.
     pub fn halve(&self, block: &Block) -> Option<(Block, Block)> {
+        let block = &*self.adopt(block)?;
         let plain = self.open(block.payload.bytes()).ok()?;
         let halves = match self.signal {
             Signal::Metrics => self.halves::<ExportMetricsServiceRequest>(&plain),
@@ -104,7 +154,8 @@ impl RequestFormat {
     /// One block of several: a protobuf request is a list, so that requests one after the other are one. `None` for
     /// JSON, and for what does not open.
     pub fn join(&self, blocks: &[Block]) -> Option<Block> {
-        let first = blocks.first().filter(|_| self.encoding == Encoding::Proto)?;
+        let ours = |block: &&Block| self.encoding == Encoding::Proto && block.protocol == self.protocol();
+        let first = blocks.first().filter(ours)?;
         let mut whole = BytesMut::with_capacity(blocks.iter().map(|block| block.uncompressed as usize).sum());
         for block in blocks {
             whole.extend_from_slice(&self.open(block.payload.bytes()).ok()?);
@@ -202,7 +253,7 @@ mod tests {
         Block {
             payload: payload.into(),
             items: metrics.points() as u64,
-            protocol: 0,
+            protocol: format.protocol(),
             shard: 3,
             uncompressed,
             time_range: (10_000_000_000, 20_000_000_000),
@@ -290,5 +341,37 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(second.payload.bytes()).unwrap();
         let spans = &json["resourceSpans"][0]["scopeSpans"][0]["spans"];
         assert_eq!((spans.as_array().unwrap().len(), spans[0]["spanId"].as_str()), (1, Some("b2b2b2b2b2b2b2b2")));
+    }
+
+    #[test]
+    fn a_block_of_another_config_is_taken_over() {
+        let format = |encoding, compression, framing| RequestFormat {
+            signal: Signal::Metrics,
+            encoding,
+            framing,
+            compression,
+            params: CompressionParams::default(),
+        };
+        for framing in [Framing::Http, Framing::Grpc] {
+            let all = [Encoding::Proto, Encoding::Json].into_iter().flat_map(|encoding| {
+                COMPRESSIONS.into_iter().map(move |compression| format(encoding, compression, framing))
+            });
+            let all: Vec<RequestFormat> = all.collect();
+            let plain = format(Encoding::Proto, Compression::None, framing);
+            let expected = plain.open(block(&plain, "x{} 1\ny{} 2").payload.bytes()).unwrap();
+            for theirs in &all {
+                let waiting = block(theirs, "x{} 1\ny{} 2");
+                for ours in &all {
+                    let taken = ours.adopt(&waiting).unwrap();
+                    assert_eq!(taken.protocol, ours.protocol());
+                    let back = plain.adopt(&taken).unwrap();
+                    assert_eq!(plain.open(back.payload.bytes()).unwrap(), expected, "{theirs:?} {ours:?}");
+                    assert_eq!(ours.halve(&waiting).map(|(a, b)| (a.items, b.items)), Some((1, 1)));
+                }
+            }
+        }
+        let foreign =
+            Block { protocol: 77, ..block(&format(Encoding::Proto, Compression::None, Framing::Http), "x{} 1") };
+        assert!(format(Encoding::Proto, Compression::Gzip, Framing::Http).adopt(&foreign).is_none());
     }
 }

@@ -15,6 +15,9 @@ use crate::config::ServiceConfig;
 use crate::memory::Bound;
 use crate::registry::Registry;
 
+/// Where a queue on disk lives: in whose storage, as whose.
+type QueuePlace = (Arc<dyn Storage>, Owner);
+
 /// The error is in the diagnostics.
 pub(super) struct Reported;
 
@@ -122,7 +125,7 @@ impl<'a> Pool<'a> {
         signal: Signal,
         delivery: &DeliveryConfig,
         diagnostics: &mut Diagnostics,
-    ) -> Result<Option<(Arc<dyn Storage>, Owner)>, Reported> {
+    ) -> Result<Option<QueuePlace>, Reported> {
         let Some(wanted) = &delivery.queue.storage else { return Ok(None) };
         let id = &place.id;
         let (path, relative) = (path_join("exporters", id.as_str()), "sending_queue.storage");

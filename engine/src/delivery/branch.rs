@@ -266,7 +266,7 @@ impl Branch {
 
     /// Whether its backend has taken nothing for at least so long, though it was asked.
     pub fn is_failing(&self, patience: Duration) -> bool {
-        self.circuit.open_for().is_some_and(|open| open >= patience)
+        self.circuit.failing_for().is_some_and(|failing| failing >= patience)
     }
 
     pub(super) fn retried(&self, reason: &str, message: &str) {

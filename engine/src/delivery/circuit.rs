@@ -26,13 +26,14 @@ pub struct Circuit {
 #[derive(Debug)]
 struct State {
     failures: u32,
+    /// When the first of these was.
+    failing_since: Option<Instant>,
     under_way: u32,
     open: Option<Open>,
 }
 
 #[derive(Debug)]
 struct Open {
-    since: Instant,
     /// So many requests may be under way.
     allowed: u32,
     not_before: Instant,
@@ -46,7 +47,7 @@ pub struct Pass<'a>(&'a Circuit);
 impl Circuit {
     /// A closed one; probes are as far apart as retries.
     pub fn new(retry: RetryConfig) -> Circuit {
-        let state = State { failures: 0, under_way: 0, open: None };
+        let state = State { failures: 0, failing_since: None, under_way: 0, open: None };
         Circuit { state: Mutex::new(state), changed: Notify::new(), retry }
     }
 
@@ -87,9 +88,9 @@ impl Circuit {
         self.lock().open.is_some()
     }
 
-    /// Since how long it has been open.
-    pub fn open_for(&self) -> Option<Duration> {
-        self.lock().open.as_ref().map(|open| open.since.elapsed())
+    /// Since how long every request has failed.
+    pub fn failing_for(&self) -> Option<Duration> {
+        self.lock().failing_since.map(|since| since.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -101,7 +102,7 @@ impl Pass<'_> {
     /// The backend answered as one that works; whether that closed the circuit.
     pub fn succeeded(self) -> bool {
         let mut state = self.0.lock();
-        state.failures = 0;
+        (state.failures, state.failing_since) = (0, None);
         let Some(open) = &mut state.open else { return false };
         open.allowed = open.allowed.saturating_mul(2);
         let closes = open.allowed >= CLOSED;
@@ -115,10 +116,11 @@ impl Pass<'_> {
     pub fn failed(self, after: Option<Duration>) -> bool {
         let mut state = self.0.lock();
         state.failures = state.failures.saturating_add(1);
+        state.failing_since.get_or_insert_with(Instant::now);
         let opens = state.open.is_none() && state.failures >= THRESHOLD;
         if opens {
-            let (since, backoff) = (Instant::now(), Backoff::new(&self.0.retry));
-            state.open = Some(Open { since, allowed: 1, not_before: since, backoff });
+            let backoff = Backoff::new(&self.0.retry);
+            state.open = Some(Open { allowed: 1, not_before: Instant::now(), backoff });
         }
         if let Some(open) = &mut state.open {
             open.allowed = 1;

@@ -49,7 +49,7 @@ impl DiskQueue<RealDisk> {
     /// # Errors
     /// The folder cannot be used.
     pub async fn open(folder: &Folder, name: String) -> Result<(Arc<dyn Backing>, Restored), String> {
-        let (path, sync) = (folder.path.join("queue"), folder.sync);
+        let (path, sync) = (folder.path.clone(), folder.sync);
         let open = move || Log::open(RealDisk, &path, Options { sync, ..Options::default() });
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| error.to_string())?;
         let (log, recovery) = opened.map_err(|error| error.to_string())?;

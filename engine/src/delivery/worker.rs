@@ -11,6 +11,7 @@ use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::OnReject;
 use steadyline_component::leadership::Admission;
 use steadyline_component::{Attempt, Block, Instrument, Outcome, Status};
+use tokio::sync::RwLockReadGuard;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
@@ -38,7 +39,8 @@ pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
             let exporter = KeyValue::new("exporter", branch.account.id.clone());
             vec![exporter, KeyValue::new("items", items), KeyValue::new("bytes", bytes)]
         });
-        let verdict = span.run(settle(&branch, shard, &part, &span)).await;
+        // Held until the queue knows of the answer: whoever halts the workers does so before or after.
+        let (verdict, _answered) = span.run(settle(&branch, shard, &part, &span)).await;
         if let Verdict::Settled(Err(error)) = &verdict {
             span.fail(&error.to_string());
         }
@@ -62,7 +64,10 @@ enum Verdict {
     Replace(Vec<Part>),
 }
 
-async fn settle(branch: &Branch, shard: u32, part: &Part, span: &Span) -> Verdict {
+/// The second is held while an answer has come that the queue does not know of yet.
+type Answered<'a> = (Verdict, Option<RwLockReadGuard<'a, ()>>);
+
+async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) -> Answered<'a> {
     let retry = &branch.delivery.retry;
     let mut backoff = Backoff::new(retry);
     let started = Instant::now();
@@ -71,27 +76,29 @@ async fn settle(branch: &Branch, shard: u32, part: &Part, span: &Span) -> Verdic
         reserved(&part.block).await;
         let pass = branch.circuit.admit().await;
         if let Some(verdict) = is_over(branch, shard, &part.block) {
-            return verdict;
+            return (verdict, None);
         }
+        let between = branch.attempting.read().await;
         let outcome = attempt(branch, &part.block, Attempt { number, trace: span.parent() }).await;
         let Outcome::Retry { reason, message, after } = outcome else {
             if pass.succeeded() {
                 tracing::info!(component = %branch.name, "the backend takes data again, sending goes on as before");
             }
-            return answered(branch, part, outcome).await;
+            return (answered(branch, part, outcome).await, Some(between));
         };
+        drop(between);
         let after = after.map(|after| after.min(MAX_RETRY_AFTER));
         if pass.failed(after) {
             tracing::warn!(component = %branch.name, reason,
                 "repeated failure: the backend is asked with one request at a time until it answers: {message}");
         }
         if !retry.enabled {
-            return undelivered(branch, &part.block, &reason, &message);
+            return (undelivered(branch, &part.block, &reason, &message), None);
         }
         let left = budget.saturating_sub(started.elapsed());
         if !budget.is_zero() && left.is_zero() {
             let words = format!("given up after {:.0?}: {message}", started.elapsed());
-            return undelivered(branch, &part.block, "retries_exhausted", &words);
+            return (undelivered(branch, &part.block, "retries_exhausted", &words), None);
         }
         branch.retried(&reason, &message);
         span.retried(&reason);
@@ -147,7 +154,6 @@ async fn answered(branch: &Branch, part: &Part, outcome: Outcome) -> Verdict {
 
 async fn attempt(branch: &Branch, block: &Block, this: Attempt) -> Outcome {
     let timeout = branch.delivery.timeout;
-    let _between = branch.attempting.read().await;
     branch.attempts.add(1.0);
     let _under_way = UnderWay::begin(&branch.in_flight);
     let send = branch.sender.send(block, &this);

@@ -149,7 +149,10 @@ impl Sender for GrpcSender {
     }
 
     async fn send(&self, block: &Block, attempt: &Attempt) -> Outcome {
-        self.call(&block.payload, block.items, attempt.trace).await
+        match self.format.adopt(block) {
+            Some(block) => self.call(&block.payload, block.items, attempt.trace).await,
+            None => steadyline_otlp::request::foreign(),
+        }
     }
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {

@@ -66,7 +66,10 @@ impl Sender for HttpSender {
     }
 
     async fn send(&self, block: &Block, attempt: &Attempt) -> Outcome {
-        self.post(&block.payload, block.items, attempt.trace).await
+        match self.format.adopt(block) {
+            Some(block) => self.post(&block.payload, block.items, attempt.trace).await,
+            None => steadyline_otlp::request::foreign(),
+        }
     }
 
     fn split(&self, block: &Block) -> Option<(Block, Block)> {
