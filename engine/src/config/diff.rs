@@ -26,7 +26,7 @@ mod tests {
 
     fn node(text: &str, secret: &str) -> Node {
         let env = |name: &str| (name == "SECRET").then(|| secret.to_string());
-        load(&[Source::inline("x.yaml", &format!("x: {text}"))], &[], &env).0.unwrap().root.get("x").unwrap().clone()
+        load(&[Source::inline("x.yaml", format!("x: {text}"))], &[], &env).0.unwrap().root.get("x").unwrap().clone()
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Pipeline {
     /// Waits, for at most `limit`, while processors want to be woken at once: what they have to say takes several steps.
     pub(super) async fn settle(&self, limit: Duration) {
         let settled = async {
-            while next_wake(&*self.stages.lock().await).is_some_and(|at| at <= self.clock.now().mono + AT_ONCE) {
+            while next_wake(&self.stages.lock().await).is_some_and(|at| at <= self.clock.now().mono + AT_ONCE) {
                 tokio::time::sleep(AT_ONCE).await;
             }
         };
