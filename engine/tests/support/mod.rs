@@ -224,7 +224,7 @@ impl Sender for TestSender {
             stage.under_way.lock().unwrap().0 -= 1;
         }
         let attempts = stage.attempts.lock().unwrap().len();
-        if stage.flaky.lock().unwrap().is_some_and(|every| attempts % every == 0) {
+        if stage.flaky.lock().unwrap().is_some_and(|every| attempts.is_multiple_of(every)) {
             return Outcome::Retry { reason: "http_503".into(), message: "busy".into(), after: None };
         }
         if stage.refuse.lock().unwrap().is_some_and(|word| text.contains(word)) {
