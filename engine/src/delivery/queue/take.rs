@@ -20,7 +20,12 @@ pub(in crate::delivery) const JOIN: usize = 64;
 enum Next {
     Part(Part),
     Memory(Vec<Entry>),
-    Disk { generation: u32, after: u64 },
+    /// `blocks`: how many are known to be there.
+    Disk {
+        generation: u32,
+        after: u64,
+        blocks: u64,
+    },
     Nothing,
     End,
 }
@@ -35,7 +40,9 @@ impl Queue {
             match self.next(shard, sender.join_limit()) {
                 Next::Part(part) => return Some(part),
                 Next::Memory(entries) => self.take_memory(shard, entries, sender),
-                Next::Disk { generation, after } => self.take_disk((generation, shard), after, sender).await,
+                Next::Disk { generation, after, blocks } => {
+                    self.take_disk((generation, shard), after, blocks, sender).await;
+                }
                 Next::Nothing => notified.await,
                 Next::End => return None,
             }
@@ -63,7 +70,7 @@ impl Queue {
             return Next::Memory(batch(&mut shard.memory, join));
         }
         if shard.disk > 0 {
-            return Next::Disk { generation, after: shard.taken };
+            return Next::Disk { generation, after: shard.taken, blocks: shard.disk };
         }
         if done || (closed && !several) { Next::End } else { Next::Nothing }
     }
@@ -88,17 +95,17 @@ impl Queue {
         self.moved(guard);
     }
 
-    async fn take_disk(&self, (generation, number): (u32, u32), after: u64, sender: &dyn Sender) {
+    async fn take_disk(&self, (generation, number): (u32, u32), after: u64, blocks: u64, sender: &dyn Sender) {
         let Some(backing) = self.backing.get() else { return };
         let stored = backing.read(generation, number, after, sender.join_limit()).await;
-        let took = self.took(number, stored, sender);
+        let took = self.took(number, stored, blocks, sender);
         if let Some(last) = took {
             backing.acknowledge(number, last).await;
         }
     }
 
     /// Makes one request of what was read. If nothing of it is left to send, says up to where it is done with.
-    fn took(&self, number: u32, stored: Vec<Stored>, sender: &dyn Sender) -> Option<u64> {
+    fn took(&self, number: u32, stored: Vec<Stored>, known: u64, sender: &dyn Sender) -> Option<u64> {
         let Read { blocks, accepted, first, last, count, bytes, items, replay } = self.read(stored);
         let fresh = self.fresh(blocks.into_iter());
         let parts: VecDeque<Part> =
@@ -112,7 +119,8 @@ impl Queue {
             state.disk_blocks = state.disk_blocks.saturating_sub(count);
         }
         if let Some(shard) = first_shard(state, number) {
-            shard.disk = if count == 0 { 0 } else { shard.disk.saturating_sub(count) };
+            // What was written since is counted, and was not looked for.
+            shard.disk = shard.disk.saturating_sub(if count == 0 { known } else { count });
             shard.taken = shard.taken.max(last);
             if left {
                 let disk = Some(OnDisk { last, bytes, blocks: count });
