@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::common::dice::{Dice, lasting_port};
 use crate::common::dynamodb::scratch;
-use crate::common::judge::{Judge, Mood, exporter, remote_write};
+use crate::common::judge::{Judge, Mood, remote_write};
 use crate::common::rising::{Load, Rising, To};
 use crate::common::steadyline::{Launch, Steadyline};
 use crate::common::wait::until_true;
@@ -274,30 +274,4 @@ async fn damaged_files_cost_no_more_than_their_damaged_records() {
     for _ in 0..5 {
         damaged_once(&mut dice).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_is_dead_at_the_stop_gets_it_after_the_next_start() {
-    let (folder, port, dead) = (scratch(), lasting_port(), lasting_port());
-    let queue = "sending_queue: {storage: file_storage, memory_size: 16KiB}";
-    let exporter = exporter("prometheusremotewrite", &format!("http://127.0.0.1:{dead}"), queue);
-    let config = durable(port, folder.path(), &exporter);
-    let mut first = Launch::new(&config).run().await;
-    let mut senders = Rising::start(To::Http(port), FEW, 0);
-    until_true("more than memory takes", async || senders.points() > 2000).await;
-    senders.stop().await;
-    let held = first.balanced_books().await.of("exporter", "prometheusremotewrite").held;
-    assert_eq!(held, senders.points() as f64);
-    let (status, last) = first.stop(Signal::TERM).await;
-    assert_eq!(status.code(), Some(0));
-    assert_eq!((last["kept"].as_f64(), &last["dropped"], &last["abandoned"]), (Some(held), &0.into(), &0.into()));
-    // The deadline is 2 s, and what is left is put away after it.
-    assert!(last["took_ms"].as_u64().unwrap() < 10_000, "{last}");
-
-    let judge = Judge::start_on(dead, Mood::Willing).await;
-    let mut second = Launch::new(&config).run().await;
-    all_arrived(&judge, &senders).await;
-    assert_eq!(judge.points(), senders.points());
-    assert_eq!(judge.wrong(), [""; 0]);
-    second.finish().await;
 }

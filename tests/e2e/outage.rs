@@ -1,6 +1,11 @@
-//! The backend is away for a while and comes back: what waited arrives in order and soon, and the chart has no hole.
+//! The backend is away for a while and comes back: what waited arrives in order and soon, the chart has no hole, and a stop
+//! meanwhile loses nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rustix::process::Signal;
 
 use crate::common::backend::Backend;
 use crate::common::dice::lasting_port;
@@ -45,6 +50,33 @@ async fn what_waited_arrives_in_order_within_twice_the_time_that_it_must_take() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_dead_at_the_stop_gets_it_after_the_next_start() {
+    let (folder, port, dead) = (scratch(), lasting_port(), lasting_port());
+    let queue = "sending_queue: {storage: file_storage, memory_size: 16KiB}";
+    let exporter = exporter("prometheusremotewrite", &format!("http://127.0.0.1:{dead}"), queue);
+    let config = durable(port, folder.path(), &exporter);
+    let mut first = Launch::new(&config).run().await;
+    let mut senders = Rising::start(To::Http(port), LOAD, 0);
+    until_true("more than memory takes", async || senders.points() > 2000).await;
+    senders.stop().await;
+    let held = first.balanced_books().await.of("exporter", "prometheusremotewrite").held;
+    assert_eq!(held, senders.points() as f64);
+    let (status, last) = first.stop(Signal::TERM).await;
+    assert_eq!(status.code(), Some(0));
+    assert_eq!((last["kept"].as_f64(), &last["dropped"], &last["abandoned"]), (Some(held), &0.into(), &0.into()));
+    // The deadline is 2 s, and what is left is put away after it.
+    assert!(last["took_ms"].as_u64().unwrap() < 10_000, "{last}");
+
+    let judge = Judge::start_on(dead, Mood::Willing).await;
+    let mut second = Launch::new(&config).run().await;
+    let acknowledged = senders.acknowledged();
+    until_true("what was kept", async || judge.missing(&acknowledged) == 0).await;
+    assert_eq!(judge.points(), senders.points());
+    assert_eq!(judge.wrong(), [""; 0]);
+    second.finish().await;
+}
+
 /// So many times as fast.
 const FACTOR: f64 = 30.0;
 /// Prometheus shows a series for so long after its last sample, in milliseconds.
@@ -54,9 +86,9 @@ const BLANK: i64 = 300_000;
 async fn ten_minutes_without_a_backend_leave_no_hole_in_the_chart() {
     let table = Table::onboarding(Emulator::Embedded).await;
     table.api.put(four_accounts()).await;
-    let (state, down) = (scratch(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
-    let says_down = std::sync::Arc::clone(&down);
-    let backend = Backend::start(move |_| match says_down.load(std::sync::atomic::Ordering::Relaxed) {
+    let (state, down) = (scratch(), Arc::new(AtomicBool::new(false)));
+    let says_down = Arc::clone(&down);
+    let backend = Backend::start(move |_| match says_down.load(Ordering::Relaxed) {
         true => Reply::status(503, "away"),
         false => Reply::status(204, ""),
     })
@@ -75,7 +107,7 @@ async fn ten_minutes_without_a_backend_leave_no_hole_in_the_chart() {
     let mut running = Launch::new(&config).with_keys().clock(7200, FACTOR).run().await;
     let line = |account: &str| backend.line("onboarding_completed_steps", account);
     until_true("the lines", async || line("acct-a").len() >= 2).await;
-    down.store(true, std::sync::atomic::Ordering::Relaxed);
+    down.store(true, Ordering::Relaxed);
     let away = line("acct-a").last().unwrap().time;
     let mut polls = 0.0;
     for _ in 0..2 {
@@ -87,7 +119,7 @@ async fn ten_minutes_without_a_backend_leave_no_hole_in_the_chart() {
         .await;
         table.api.put([account("acct-a", "visited", 3 + polls as usize / 5)]).await;
     }
-    down.store(false, std::sync::atomic::Ordering::Relaxed);
+    down.store(false, Ordering::Relaxed);
     until_true("the newest value", async || line("acct-a").last().is_some_and(|sample| sample.value == 5.0)).await;
     for account in ["acct-a", "acct-b", "acct-c"] {
         let line = line(account);
