@@ -243,7 +243,7 @@ async fn damaged_once(dice: &mut Dice) {
     let (status, last) = first.stop(Signal::TERM).await;
     assert!(status.success() && last["kept"] == senders.points(), "{last}");
 
-    let queue = folder.path().join("exporter_prometheusremotewrite_metrics/queue");
+    let queue = folder.path().join("exporter_prometheusremotewrite_metrics");
     let lost = damage(&queue, dice);
     let judge = Judge::start(Mood::Willing).await;
     let mut second =
