@@ -104,6 +104,8 @@ impl Pass<'_> {
         let mut state = self.0.lock();
         (state.failures, state.failing_since) = (0, None);
         let Some(open) = &mut state.open else { return false };
+        // One that fails now and then is not down: what counts is failures in a row.
+        open.backoff = Backoff::new(&self.0.retry);
         open.allowed = open.allowed.saturating_mul(2);
         let closes = open.allowed >= CLOSED;
         if closes {
@@ -122,7 +124,8 @@ impl Pass<'_> {
             let backoff = Backoff::new(&self.0.retry);
             state.open = Some(Open { allowed: 1, not_before: Instant::now(), backoff });
         }
-        if let Some(open) = &mut state.open {
+        let failing = state.failures >= THRESHOLD;
+        if let Some(open) = state.open.as_mut().filter(|_| failing) {
             open.allowed = 1;
             open.not_before = Instant::now() + open.backoff.pause().max(after.unwrap_or_default());
         }
@@ -164,6 +167,25 @@ mod tests {
         let began = Instant::now();
         second.await.succeeded();
         assert!(began.elapsed() >= Duration::from_secs(7), "the backend's wish holds for all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_fails_now_and_then_is_not_held_for_down() {
+        let circuit = Circuit::new(RetryConfig::default());
+        for _ in 0..20 {
+            circuit.admit().await.failed(None);
+        }
+        let began = Instant::now();
+        for attempt in 1..40 {
+            let pass = circuit.admit().await;
+            if attempt % 3 == 0 {
+                pass.failed(None);
+            } else {
+                pass.succeeded();
+            }
+        }
+        assert!(!circuit.is_open());
+        assert!(began.elapsed() < Duration::from_secs(40), "only the first waits: {:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
