@@ -114,8 +114,8 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
     ),
     (
         Extension,
-        &["file_storage", "db_storage", "redis_storage"],
-        "queues are in memory; remove it and the keys `storage` that name it",
+        &["db_storage", "redis_storage"],
+        "use `file_storage`, or `dynamodb_storage` where there is no disk",
     ),
     (
         Extension,
