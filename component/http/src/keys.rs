@@ -167,7 +167,6 @@ pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 14] = [
     ("tls.curve_preferences", "only safe curves are offered, in the library's order; remove it"),
     ("tls.tpm", "keys in a TPM are not supported; use `key_file`"),
     ("http_client", "the keys stand directly in the exporter; move them up"),
-    ("sending_queue.storage", "queues are in memory; remove it"),
     ("sending_queue.block_on_overflow", "a full queue holds its source back; for a branch beside others see `on_full`"),
     ("sending_queue.wait_for_result", "set `wait_for_result` at the receiver, where there is somebody who waits"),
     ("sending_queue.batch", "put the processor `batch` in front; requests are cut to what the backend takes"),
