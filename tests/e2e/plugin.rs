@@ -83,6 +83,7 @@ async fn long_output(command: &mut Command) -> (i32, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "compiles every crate of ours again: tests/run.sh -p steadyline --test e2e -- --ignored plugin"]
 async fn crates_build_and_pass_their_tests() {
     for (name, kind, test) in [
         ("my-numbers", "receiver", "receiver::tests::lines_become_points"),
@@ -98,6 +99,7 @@ async fn crates_build_and_pass_their_tests() {
 
 /// The page that takes a reader from nothing to a receiver: what it says to type is typed here.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "compiles every crate of ours again: tests/run.sh -p steadyline --test e2e -- --ignored plugin"]
 async fn the_receiver_of_the_docs_passes_its_tests() {
     let folder = new("dropbox", "receiver").await;
     let written = folder.path().join("dropbox");

@@ -156,7 +156,7 @@ impl Default for ClientOptions {
 }
 
 /// HTTP client keys of the Collector that have no counterpart here, for [`steadyline_component::Spec::unsupported`].
-pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 14] = [
+pub const UNSUPPORTED_CLIENT_KEYS: [(&str, &str); 13] = [
     ("read_buffer_size", "buffers size themselves; remove it"),
     ("write_buffer_size", "buffers size themselves; remove it"),
     ("max_conns_per_host", "each shard has one request in flight: use `sending_queue.num_consumers`"),

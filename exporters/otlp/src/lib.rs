@@ -35,7 +35,7 @@ pub const FACTORY: Factory = Factory::exporter::<OtlpFactory>();
 #[derive(Debug)]
 pub struct OtlpFactory;
 
-const UNSUPPORTED: [(&str, &str); 16] = with_unsupported([
+const UNSUPPORTED: [(&str, &str); 15] = with_unsupported([
     ("balancer_name", "there is one connection to one address; put a load balancer in between, or remove it"),
     ("wait_for_ready", "requests are tried again until the backend is ready; see `retry_on_failure`"),
 ]);

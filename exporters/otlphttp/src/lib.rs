@@ -37,7 +37,7 @@ pub const FACTORY: Factory = Factory::exporter::<OtlpHttpFactory>();
 #[derive(Debug)]
 pub struct OtlpHttpFactory;
 
-const UNSUPPORTED: [(&str, &str); 15] =
+const UNSUPPORTED: [(&str, &str); 14] =
     with_unsupported([("profiles_endpoint", "profiles are not carried; remove it")]);
 
 impl Component for OtlpHttpFactory {

@@ -65,7 +65,7 @@ pub const FACTORY: Factory = Factory::exporter::<PrometheusRemoteWriteFactory>()
 #[derive(Debug)]
 pub struct PrometheusRemoteWriteFactory;
 
-const UNSUPPORTED: [(&str, &str); 17] = steadyline_http::with_unsupported([
+const UNSUPPORTED: [(&str, &str); 16] = steadyline_http::with_unsupported([
     ("remote_write_queue", "use `sending_queue`: `num_consumers` is the number of parallel requests"),
     ("wal", "use `sending_queue` with `storage: file_storage`"),
     ("max_batch_request_parallelism", "use `sending_queue.num_consumers`"),
