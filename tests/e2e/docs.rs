@@ -79,8 +79,15 @@ fn blocks(page: &Path) -> Vec<Block> {
     let text = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String)> = None;
+    // A block in a list is indented, fences and all.
+    let mut indent = 0;
     for (at, line) in text.lines().enumerate() {
-        match (&mut open, line.trim()) {
+        let fence = line.trim();
+        if open.is_none() {
+            indent = line.len() - line.trim_start().len();
+        }
+        let line = line.get(indent..).unwrap_or_default();
+        match (&mut open, fence) {
             (None, "```yaml") => open = Some((at + 1, String::new())),
             (Some((start, text)), "```") => {
                 blocks.push(Block { place: format!("{}:{start}", page.display()), text: std::mem::take(text) });
