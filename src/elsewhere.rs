@@ -112,11 +112,7 @@ pub(crate) const ELSEWHERE: &[(Kind, &[&str], &str)] = &[
         &["memory_limiter"],
         "use the processor `memory_limiter`, which bounds the data in flight before it is decoded",
     ),
-    (
-        Extension,
-        &["db_storage", "redis_storage"],
-        "use `file_storage`, or `dynamodb_storage` where there is no disk",
-    ),
+    (Extension, &["db_storage", "redis_storage"], "use `file_storage`, or `dynamodb_storage` where there is no disk"),
     (
         Extension,
         &["awsproxy", "ecs_observer", "ecs_task_observer", "k8s_observer", "docker_observer", "host_observer"],

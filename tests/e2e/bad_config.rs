@@ -212,10 +212,7 @@ async fn a_collectors_config_is_told_key_by_key_what_to_do_instead() {
     ];
     refused("brought along", BROUGHT, &parts).await;
     let requests = BROUGHT.replace(", storage: file_storage", "").replace("    wal: {directory: /tmp/wal}\n", "");
-    let mended = requests
-        .replace(", mysql]", "]")
-        .replace("transform, ", "")
-        .replace("  mysql: {endpoint: db}\n", "");
+    let mended = requests.replace(", mysql]", "]").replace("transform, ", "").replace("  mysql: {endpoint: db}\n", "");
     let mended = mended.replace("  transform: {metric_statements: []}\n", "");
     refused("a queue of requests", &mended, &["sending_queue.queue_size", "counts requests", "64MiB"]).await;
     let (code, _, words) = Launch::new(&mended.replace("5000", "64MiB")).output(&["validate"]).await;

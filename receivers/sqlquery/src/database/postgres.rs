@@ -11,6 +11,7 @@ use steadyline_http::TlsConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls, RowStream};
@@ -102,7 +103,7 @@ impl Postgres {
             let parameters = tracked.iter().map(|cell| (Parameter(cell), Type::UNKNOWN));
             match connection.client.query_typed_raw(sql, parameters).await {
                 Ok(stream) => return Ok(rows(stream, self.words.clone(), max_rows)),
-                Err(error) if connection.client.is_closed() => {
+                Err(error) if connection.client.is_closed() || says_farewell(&error) => {
                     self.connection = None;
                     if is_fresh || is_last {
                         let words = format!("the connection to {} was lost: {}", self.words, told(&error));
@@ -144,6 +145,12 @@ impl Postgres {
         self.connection = Some(connection);
         Ok(true)
     }
+}
+
+/// Whether the server ends the session: its last words may come as the answer to a query.
+fn says_farewell(error: &tokio_postgres::Error) -> bool {
+    let farewells = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
+    error.code().is_some_and(|code| farewells.contains(code))
 }
 
 fn rows(stream: RowStream, words: String, max_rows: u64) -> Rows {
