@@ -11,7 +11,7 @@ use steadyline_component::{Block, Term};
 use tokio::time::Instant;
 
 /// How long there must be a backlog before there are more shards.
-const BEHIND: Duration = Duration::from_secs(2);
+const BEHIND: Duration = Duration::from_millis(500);
 /// How long there must have been none before there are fewer.
 const IDLE: Duration = Duration::from_secs(60);
 /// The number of shards changes no faster than this.
@@ -116,7 +116,7 @@ pub(super) struct Scale {
     pub(super) wanted: u32,
     behind_since: Option<Instant>,
     idle_since: Option<Instant>,
-    changed: Instant,
+    changed: Option<Instant>,
     /// Items that came, and that were settled, since there has been a backlog.
     came: u64,
     went: u64,
@@ -125,8 +125,7 @@ pub(super) struct Scale {
 impl Scale {
     pub(super) fn new(bounds: RangeInclusive<u32>) -> Scale {
         let wanted = *bounds.start();
-        let changed = Instant::now();
-        Scale { bounds, wanted, behind_since: None, idle_since: None, changed, came: 0, went: 0 }
+        Scale { bounds, wanted, behind_since: None, idle_since: None, changed: None, came: 0, went: 0 }
     }
 
     pub(super) fn most(&self) -> u32 {
@@ -160,10 +159,10 @@ impl Scale {
     /// As many more as what comes is more than what goes, while there is a backlog that a working backend does not keep
     /// down; half as many after a minute without one.
     pub(super) fn adapt(&mut self, works: bool) {
-        if self.changed.elapsed() < SETTLING {
+        let long = |since: Option<Instant>, span| since.is_some_and(|since| since.elapsed() >= span);
+        if self.changed.is_some() && !long(self.changed, SETTLING) {
             return;
         }
-        let long = |since: Option<Instant>, span| since.is_some_and(|since| since.elapsed() >= span);
         let wanted = match self.wanted {
             n if works && long(self.behind_since, BEHIND) => {
                 let more = u64::from(n) * self.came / self.went.max(1) + 1;
@@ -174,9 +173,10 @@ impl Scale {
         };
         if wanted != self.wanted {
             self.wanted = wanted;
-            self.changed = Instant::now();
-            self.idle_since = self.idle_since.map(|_| self.changed);
-            self.behind_since = self.behind_since.map(|_| self.changed);
+            let now = Instant::now();
+            self.changed = Some(now);
+            self.idle_since = self.idle_since.map(|_| now);
+            self.behind_since = self.behind_since.map(|_| now);
             (self.came, self.went) = (0, 0);
         }
     }

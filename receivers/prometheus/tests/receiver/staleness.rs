@@ -147,6 +147,7 @@ async fn a_target_that_goes_is_marked_at_the_scrape_it_missed_and_the_others_go_
     assert!(marked > scraped && marked <= scraped + interval, "{marked} {scraped}");
     let now = rig.clock.now().unix_nanos;
     assert!(now >= marked + interval + interval / 10, "{now} {marked}");
+    came.extend(rig.step(INTERVAL).await);
     assert!(of(&came, &stays).len() >= 3);
     assert!(of(&came, &stays).iter().all(|metrics| lines(metrics)[1..] == ["b 1", "up 1"]));
 }
