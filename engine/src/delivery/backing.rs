@@ -9,19 +9,29 @@ use steadyline_component::JoinLimit;
 /// Keeps records of one queue.
 #[async_trait]
 pub trait Backing: Send + Sync + Debug {
-    /// Writes records, all or none; `sync`: and syncs them, together with whatever others write at the same time.
+    /// Writes records behind all others, all or none; says which append that was. From then on they survive the process.
+    /// `sync`: somebody will wait until they survive the machine.
     ///
     /// # Errors
     /// None of them was kept; says why.
-    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<(), String>;
+    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<u64, String>;
+
+    /// Resolves when everything up to this append is synced: one sync for all that wait. One that fails is repeated.
+    ///
+    /// # Errors
+    /// It was closed before.
+    async fn synced(&self, append: u64) -> Result<(), String>;
 
     /// The next records of a shard of a generation whose sequence number is above `after`, in order: at least one if
-    /// there is any,
-    /// and more while they fit the limit together.
+    /// there is any, and more while they fit the limit together.
     async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored>;
 
-    /// Everything of a shard up to this sequence number is settled.
-    async fn acknowledge(&self, shard: u32, seq: u64);
+    /// Everything of a shard up to this sequence number is settled. It is written together with what comes next, and
+    /// when somebody asks for that.
+    fn acknowledge(&self, shard: u32, seq: u64);
+
+    /// Resolves when what was acknowledged of a shard is written: before more of it is sent.
+    async fn caught_up(&self, shard: u32);
 
     /// Takes out the oldest record of all shards that is above what each shard has under way (`after`, by shard).
     async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded>;

@@ -88,7 +88,7 @@ pub struct BranchContext<'a> {
 /// Blocks on their way into the queue. If whoever pushes them is gone, what is left is counted and its waiters told.
 pub(super) struct Unqueued<'a> {
     branch: &'a Branch,
-    pub(super) layout: Layout<'a>,
+    pub(super) layout: Layout,
     pub(super) blocks: VecDeque<Block>,
     /// What has room on disk and waits to be written together.
     pub(super) writes: Vec<Write>,

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::branch::{Branch, Unqueued};
-use super::queue::Refused;
+use super::queue::{Commit, Refused};
 
 /// How long a full branch holds the source while another branch has room.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ struct CallState {
     roomy: Vec<usize>,
     /// Since when a branch has held up this call.
     waiting_since: BTreeMap<usize, Instant>,
+    /// What is in the queues and counts as accepted only when this is done.
+    commits: Vec<Commit>,
 }
 
 impl Call {
@@ -56,7 +58,7 @@ impl Call {
     }
 
     /// Encodes a batch and puts its blocks into the branch's queue, in order. Resolves when all are in, on disk if that
-    /// is where they go, or dropped and counted.
+    /// is where they go, or dropped and counted; whether they survive the machine, [`Call::committed`] says.
     ///
     /// # Errors
     /// The process stops and there is still no room; what was not taken is counted.
@@ -73,10 +75,28 @@ impl Call {
         }
     }
 
+    /// Waits until what was pushed counts as accepted. Whoever called holds nothing up meanwhile.
+    ///
+    /// # Errors
+    /// The process stopped before.
+    pub async fn committed(&self) -> Result<(), SendError> {
+        let commits = std::mem::take(&mut self.lock().commits);
+        for commit in commits {
+            commit.done().await?;
+        }
+        Ok(())
+    }
+
     /// Writes what has room on disk; `false` if it could not be written and waits among the blocks again.
     async fn write(&self, branch: &Branch, unqueued: &mut Unqueued<'_>) -> Result<bool, SendError> {
         let writes = std::mem::take(&mut unqueued.writes);
-        let Err((blocks, error)) = branch.queue.write(&unqueued.layout, writes).await else { return Ok(true) };
+        let (blocks, error) = match branch.queue.write(&unqueued.layout, writes).await {
+            Ok(commit) => {
+                self.lock().commits.extend(commit);
+                return Ok(true);
+            }
+            Err(unwritable) => unwritable,
+        };
         if let Some(more) = branch.disk_gate.pass() {
             tracing::error!(component = %branch.name, suppressed = more,
                 "the queue on disk cannot be written, what comes in has to wait: {error}");

@@ -2,15 +2,17 @@
 //! disk is waited for on an async thread.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steadyline_blocklog::{Disk, Entry, Log, LogError, Options, Quarantined, ReadError, RealDisk, Record, Recovery};
+use steadyline_blocklog::{Disk, Entry, Log, Options, ReadError, RealDisk, Record, Recovery};
 use steadyline_component::{Folder, JoinLimit};
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::backing::{Backing, Discarded, Pending, Restored, Stored};
+use super::opened::{CLOSED, Opened};
 use super::queue::{JOIN, cost};
 
 /// Acknowledgements, and what nobody waits for, are synced this often.
@@ -27,17 +29,12 @@ const MOST_SHARDS: u32 = 200;
 
 /// A queue's folder.
 pub struct DiskQueue<D: Disk> {
-    name: String,
-    log: Arc<Mutex<Option<Log<D>>>>,
-    /// Counts appends; what is below `synced` survives a crash.
-    appended: AtomicU64,
-    synced: tokio::sync::Mutex<u64>,
-    /// Something was acknowledged or appended that no sync has covered.
-    dirty: AtomicBool,
+    folder: Arc<Opened<D>>,
+    /// Whoever holds it syncs, for all who wait.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Shards of which a process before may have sent the first request, and up to where that went once it is known:
     /// by the same rule as then, which records would be one request.
     maybe_sent: Mutex<HashMap<u32, Option<u64>>>,
-    bytes: AtomicU64,
     complaints: AtomicU64,
     /// Everything happens where it is called, as simulated disks want it.
     inline: bool,
@@ -64,12 +61,8 @@ impl<D: Disk> DiskQueue<D> {
         let restored = restored(&name, &log, recovery);
         let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, None)).collect();
         let queue = Arc::new(DiskQueue {
-            name,
-            bytes: AtomicU64::new(log.stats().disk_bytes),
-            log: Arc::new(Mutex::new(Some(log))),
-            appended: AtomicU64::new(0),
-            synced: tokio::sync::Mutex::new(0),
-            dirty: AtomicBool::new(false),
+            folder: Arc::new(Opened::new(name, log)),
+            turn: Arc::default(),
             complaints: AtomicU64::new(1),
             maybe_sent: Mutex::new(maybe_sent),
             inline,
@@ -84,59 +77,52 @@ impl<D: Disk> DiskQueue<D> {
             loop {
                 tokio::time::sleep(SYNC).await;
                 let Some(queue) = queue.upgrade() else { return };
-                if queue.dirty.load(Ordering::Relaxed)
-                    && let Err(error) = queue.sync().await
-                {
-                    tracing::warn!(component = %queue.name, "the queue on disk could not be synced, and will be again: {error}");
+                if !queue.folder.is_dirty() {
+                    continue;
+                }
+                let turn = queue.turn().await;
+                if let Err(error) = queue.sync(turn).await {
+                    tracing::warn!(component = %queue.folder.name,
+                        "the queue on disk could not be synced, and will be again: {error}");
                 }
             }
         });
     }
 
-    /// Runs something with the log, off the async threads; `None` if it is closed.
+    /// Runs something with the folder, off the async threads, to its end even if nobody waits for that.
+    fn run<T: Send + 'static>(&self, work: impl FnOnce(&Opened<D>) -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (tell, told) = oneshot::channel();
+        let folder = Arc::clone(&self.folder);
+        self.start(move || drop(tell.send(work(&folder))));
+        told
+    }
+
+    fn start(&self, work: impl FnOnce() + Send + 'static) {
+        if self.inline {
+            work();
+        } else {
+            tokio::task::spawn_blocking(work);
+        }
+    }
+
+    /// Runs something with the log; `None` if it is closed.
     async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Log<D>) -> T + Send + 'static) -> Option<T> {
-        let log = Arc::clone(&self.log);
-        let run = move || {
-            let mut guard = lock(&log);
-            let log = guard.as_mut()?;
-            let result = work(log);
-            Some((result, log.stats().disk_bytes, log.take_losses()))
-        };
-        let done = if self.inline { run() } else { tokio::task::spawn_blocking(run).await.ok()? };
-        let (result, bytes, losses) = done?;
-        self.bytes.store(bytes, Ordering::Relaxed);
-        losses.iter().for_each(|loss| self.tell(loss));
-        Some(result)
+        self.run(|folder| folder.with(work)).await.ok().flatten()
     }
 
-    /// Syncs everything that was appended and acknowledged before the call. Whoever comes while another syncs waits
-    /// for it, and the next sync covers all who wait.
-    async fn sync(&self) -> Result<(), String> {
-        let mine = self.appended.load(Ordering::Acquire);
-        let asked = self.dirty.load(Ordering::Acquire);
-        let mut synced = self.synced.lock().await;
-        if *synced >= mine && !(asked && self.dirty.load(Ordering::Acquire)) {
-            return Ok(());
-        }
-        let through = self.appended.load(Ordering::Acquire);
-        self.dirty.store(false, Ordering::Release);
-        let job = self.with(Log::sync_job).await.ok_or("it is closed")?;
-        let run = move || job.run();
-        let result = if self.inline { run() } else { tokio::task::spawn_blocking(run).await.unwrap_or(Ok(())) };
-        match result {
-            Ok(()) => {
-                *synced = through;
-                Ok(())
-            }
-            Err(error) => {
-                self.dirty.store(true, Ordering::Release);
-                Err(error.to_string())
-            }
-        }
+    /// Syncs everything that was appended and acknowledged before.
+    async fn sync(&self, turn: OwnedMutexGuard<()>) -> Result<(), String> {
+        let synced = self.run(move |folder| {
+            let synced = folder.sync();
+            drop(turn);
+            synced
+        });
+        synced.await.unwrap_or_else(|_| Err("it fell over".into()))
     }
 
-    fn tell(&self, loss: &Quarantined) {
-        tracing::error!(component = %self.name, "the queue on disk is damaged: {loss}");
+    /// Waits until nobody else syncs.
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
     }
 
     /// Whether what comes next of a shard may have been sent. If so it goes record by record, so that a refusal says
@@ -155,28 +141,48 @@ impl<D: Disk> DiskQueue<D> {
 
 #[async_trait]
 impl<D: Disk> Backing for DiskQueue<D> {
-    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<(), String> {
-        let appended = self.with(move |log| log.append(&records)).await.ok_or("it is closed")?;
-        self.dirty.store(true, Ordering::Release);
-        if let Err(error) = appended {
-            if error.is_full() {
-                // What was acknowledged goes with the next sync, and makes room.
-                self.sync().await?;
+    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<u64, String> {
+        let (tell, told) = oneshot::channel();
+        let (folder, turn) = (Arc::clone(&self.folder), Arc::clone(&self.turn));
+        self.start(move || {
+            let appended = folder.append(&records);
+            let go_on = sync && matches!(appended, Some(Ok(_)));
+            let _ = tell.send(appended);
+            // Unless somebody else does, it syncs in the same go; whoever waits sees what came of it.
+            if go_on && let Ok(_turn) = turn.try_lock() {
+                let _ = folder.sync();
             }
-            return Err(error.to_string());
+        });
+        match told.await.ok().flatten() {
+            Some(Ok(append)) => Ok(append),
+            Some(Err(error)) => {
+                if error.is_full() {
+                    // What was acknowledged goes with the next sync, and makes room.
+                    let turn = self.turn().await;
+                    self.sync(turn).await?;
+                }
+                Err(error.to_string())
+            }
+            None => Err(CLOSED.into()),
         }
-        self.appended.fetch_add(1, Ordering::AcqRel);
-        // From here on the records are in the log: a sync that fails is repeated, and the next one covers them.
-        while sync && let Err(error) = self.sync().await {
-            if lock(&self.log).is_none() {
+    }
+
+    async fn synced(&self, append: u64) -> Result<(), String> {
+        loop {
+            let turn = self.turn().await;
+            if self.folder.is_synced(append) {
+                return Ok(());
+            }
+            let Err(error) = self.sync(turn).await else { return Ok(()) };
+            if self.folder.is_closed() {
                 return Err(error);
             }
             if self.complaints.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
-                tracing::error!(component = %self.name, "the queue on disk cannot be synced, what comes in has to wait: {error}");
+                tracing::error!(component = %self.folder.name,
+                    "the queue on disk cannot be synced, what comes in has to wait: {error}");
             }
             tokio::time::sleep(SYNC).await;
         }
-        Ok(())
     }
 
     async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
@@ -189,7 +195,7 @@ impl<D: Disk> Backing for DiskQueue<D> {
                 .unwrap_or_default();
             match read.first() {
                 Some((_, Err(ReadError::Io(error)))) if !give_up => {
-                    tracing::warn!(component = %self.name, "the queue on disk could not be read, and will be again: {error}");
+                    tracing::warn!(component = %self.folder.name, "the queue on disk could not be read, and will be again: {error}");
                     tokio::time::sleep(SYNC).await;
                 }
                 _ => break,
@@ -200,11 +206,13 @@ impl<D: Disk> Backing for DiskQueue<D> {
         read.into_iter().take(most).filter_map(|(entry, result)| stored(entry, result, replay)).collect()
     }
 
-    async fn acknowledge(&self, shard: u32, seq: u64) {
-        self.dirty.store(true, Ordering::Release);
-        if let Some(Err(error)) = self.with(move |log| log.acknowledge(shard, seq)).await {
-            // A cursor that lags costs a request sent twice; the next acknowledgement covers this one.
-            tracing::warn!(component = %self.name, "the cursor of the queue on disk could not be moved on: {error}");
+    fn acknowledge(&self, shard: u32, seq: u64) {
+        self.folder.acknowledge(shard, seq);
+    }
+
+    async fn caught_up(&self, shard: u32) {
+        if self.folder.owes(shard) {
+            self.with(|_| ()).await;
         }
     }
 
@@ -221,26 +229,21 @@ impl<D: Disk> Backing for DiskQueue<D> {
     }
 
     async fn close(&self, clean: bool) -> Result<(), String> {
-        self.sync().await?;
-        let Some(log) = lock(&self.log).take() else { return Ok(()) };
-        let close = move || -> Result<(), LogError> { if clean { log.close_clean() } else { Ok(()) } };
-        let closed = if self.inline { close() } else { tokio::task::spawn_blocking(close).await.unwrap_or(Ok(())) };
+        let turn = self.turn().await;
+        self.sync(turn).await?;
+        let closed = self.run(move |folder| folder.close(clean)).await.unwrap_or(Ok(()));
         closed.map_err(|error| error.to_string())
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.folder.disk_bytes()
     }
 }
 
 impl<D: Disk> std::fmt::Debug for DiskQueue<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DiskQueue({})", self.name)
+        write!(f, "DiskQueue({})", self.folder.name)
     }
-}
-
-fn lock<D: Disk>(log: &Mutex<Option<Log<D>>>) -> MutexGuard<'_, Option<Log<D>>> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The next records of a shard, as many as are one request; only the first may be one that cannot be read now, and

@@ -9,6 +9,7 @@ mod call;
 mod circuit;
 mod dead_letter;
 mod disk;
+mod opened;
 mod queue;
 mod worker;
 

@@ -48,7 +48,7 @@ pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
         match verdict {
             Verdict::Replace(parts) => branch.queue.replace(shard, parts),
             Verdict::Settled(result) => {
-                let Some(taken) = branch.queue.settled(shard).await else { return };
+                let Some(taken) = branch.queue.settled(shard) else { return };
                 if let Err(error) = result {
                     taken.block.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
                 }

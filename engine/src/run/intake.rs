@@ -147,5 +147,7 @@ pub(super) async fn push(pipelines: &[Arc<Pipeline>], batch: Batch, hard_stop: S
     // One copy a pipeline and no more: a batch that nobody shares is changed in place.
     let batches = std::iter::repeat_n(batch, pipelines.len());
     let pushes = pipelines.iter().zip(batches).map(|(pipeline, batch)| pipeline.push(batch, &call));
-    futures_util::future::join_all(pushes).await.into_iter().collect()
+    let pushed: Result<(), SendError> = futures_util::future::join_all(pushes).await.into_iter().collect();
+    // Outside of every pipeline: others go on while a disk is synced.
+    pushed.and(call.committed().await)
 }

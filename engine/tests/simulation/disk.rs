@@ -3,8 +3,15 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use steadyline_engine::delivery::blocklog::{Disk, DiskFile};
+use async_trait::async_trait;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use steadyline_component::JoinLimit;
+use steadyline_engine::delivery::blocklog::{Disk, DiskFile, Record};
+use steadyline_engine::delivery::{Backing, Discarded, DiskQueue, Stored};
 use turmoil::fs::shim::std::fs;
 
 use crate::Plant;
@@ -85,5 +92,78 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         if self.1 == Plant::NotSynced { Ok(()) } else { self.0.sync_data() }
+    }
+}
+
+/// The log, where everything takes its time and meets something else on the way; with the planted bug of a cursor that
+/// leads: it moves on when a record is written, before it is sent.
+#[derive(Debug)]
+pub(crate) struct Unhurried {
+    log: Arc<DiskQueue<SimDisk>>,
+    plant: Plant,
+    dice: Mutex<StdRng>,
+}
+
+impl Unhurried {
+    pub(crate) fn new(log: Arc<DiskQueue<SimDisk>>, plant: Plant, seed: u64) -> Unhurried {
+        Unhurried { log, plant, dice: Mutex::new(StdRng::seed_from_u64(seed ^ 0xd15c)) }
+    }
+
+    async fn pause(&self) {
+        let pause = {
+            let mut dice = self.dice.lock().unwrap();
+            if dice.random_bool(0.5) { dice.random_range(1..200) } else { 0 }
+        };
+        if pause > 0 {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Backing for Unhurried {
+    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<u64, String> {
+        let ends: Vec<(u32, u64)> = records.iter().map(|record| (record.meta.shard, record.meta.seq)).collect();
+        self.pause().await;
+        let appended = self.log.append(records, sync).await;
+        if self.plant == Plant::CursorFirst {
+            ends.into_iter().for_each(|(shard, seq)| self.log.acknowledge(shard, seq));
+        }
+        self.pause().await;
+        appended
+    }
+
+    async fn synced(&self, append: u64) -> Result<(), String> {
+        self.pause().await;
+        let synced = self.log.synced(append).await;
+        self.pause().await;
+        synced
+    }
+
+    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
+        self.pause().await;
+        let read = self.log.read(generation, shard, after, limit).await;
+        self.pause().await;
+        read
+    }
+
+    fn acknowledge(&self, shard: u32, seq: u64) {
+        self.log.acknowledge(shard, seq);
+    }
+
+    async fn caught_up(&self, shard: u32) {
+        self.log.caught_up(shard).await;
+    }
+
+    async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded> {
+        self.log.discard_oldest(after).await
+    }
+
+    async fn close(&self, clean: bool) -> Result<(), String> {
+        self.log.close(clean).await
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.log.disk_bytes()
     }
 }

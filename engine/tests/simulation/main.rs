@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backend::Received;
-use pipeline::{Producer, SERIES};
+use pipeline::Producer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -77,8 +77,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     producer.lock().unwrap().done = true;
     let missing = || {
         let (producer, received) = (producer.lock().unwrap(), received.lock().unwrap());
-        let all = producer.accepted.iter().flat_map(|value| (0..SERIES).map(move |series| (series, *value)));
-        all.filter(|(series, value)| !received.has(*series, *value)).count()
+        producer.points().filter(|(series, value)| !received.has(*series, *value)).count()
     };
     while missing() > 0 || held(&producer) > 0 {
         if sim.elapsed() > STORM + CALM {

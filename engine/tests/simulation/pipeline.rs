@@ -15,29 +15,44 @@ use steadyline_component::{
 };
 use steadyline_config::ByteSize;
 use steadyline_engine::Shared;
-use steadyline_engine::delivery::blocklog::{Log, Options, Record};
-use steadyline_engine::delivery::{Backing, Branch, BranchContext, Call, Discarded, DiskQueue, Stored};
+use steadyline_engine::delivery::blocklog::{Log, Options};
+use steadyline_engine::delivery::{Branch, BranchContext, Call, DiskQueue};
 use steadyline_telemetry::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use turmoil::net::TcpStream;
 
 use crate::Plant;
-use crate::disk::SimDisk;
+use crate::disk::{SimDisk, Unhurried};
 
-pub(crate) const SERIES: u32 = 6;
+/// Pipelines that share the exporter.
+const FEEDERS: u32 = 3;
+
+/// Series of each.
+const SERIES: u32 = 2;
 
 /// What is known outside of the process.
 #[derive(Default)]
 pub(crate) struct Producer {
     /// The next value of all series.
     next: u64,
-    /// Values that were accepted.
-    pub(crate) accepted: Vec<u64>,
+    /// What was accepted: the feeder and its value.
+    pub(crate) accepted: Vec<(u32, u64)>,
     /// No more is produced.
     pub(crate) done: bool,
     /// The books of the life at hand.
     pub(crate) shared: Option<Shared>,
+}
+
+impl Producer {
+    /// Every point that was accepted.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.accepted.iter().flat_map(|&(feeder, value)| series(feeder).map(move |series| (series, value)))
+    }
+}
+
+fn series(feeder: u32) -> std::ops::Range<u32> {
+    feeder * SERIES..(feeder + 1) * SERIES
 }
 
 /// One life of the process.
@@ -47,22 +62,30 @@ pub(crate) async fn live(seed: u64, plant: Plant, producer: Arc<Mutex<Producer>>
     producer.lock().unwrap().shared = Some(shared);
     let mut workers = JoinSet::new();
     branch.spawn_workers(&mut workers);
-    let mut dice = StdRng::seed_from_u64(seed ^ producer.lock().unwrap().next);
+    let first = producer.lock().unwrap().next;
+    for feeder in 0..FEEDERS {
+        let dice = StdRng::seed_from_u64(seed ^ first ^ u64::from(feeder) << 32);
+        workers.spawn(feed(feeder, dice, Arc::clone(&branch), Arc::clone(&producer)));
+    }
+    std::future::pending().await
+}
+
+/// A pipeline: one batch at a time, each with a value that is higher than those before.
+async fn feed(feeder: u32, mut dice: StdRng, branch: Arc<Branch>, producer: Arc<Mutex<Producer>>) {
     let (_trigger, stop) = Shutdown::new();
-    loop {
-        if producer.lock().unwrap().done {
-            std::future::pending::<()>().await;
-        }
+    while !producer.lock().unwrap().done {
         let value = {
             let mut producer = producer.lock().unwrap();
             producer.next += 1;
             producer.next
         };
-        let points: Vec<String> = (0..SERIES).map(|series| format!("s{series} {value}")).collect();
+        let points: Vec<String> = series(feeder).map(|series| format!("s{series} {value}")).collect();
         let batch = Batch::metrics(testkit::metrics(&points.join("\n")));
-        Call::new(stop.clone()).push(&branch, &batch).await.unwrap();
-        producer.lock().unwrap().accepted.push(value);
-        let pause = dice.random_range(0..200);
+        let call = Call::new(stop.clone());
+        call.push(&branch, &batch).await.unwrap();
+        call.committed().await.unwrap();
+        producer.lock().unwrap().accepted.push((feeder, value));
+        let pause = dice.random_range(0..500);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
@@ -105,8 +128,7 @@ async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
         }
     };
     let (disk, restored) = DiskQueue::new(log, &recovery, "sim".into(), true);
-    let backing: Arc<dyn Backing> = if plant == Plant::CursorFirst { Arc::new(Eager(disk)) } else { disk };
-    branch.queue.attach(backing, &restored);
+    branch.queue.attach(Arc::new(Unhurried::new(disk, plant, seed)), &restored);
     Arc::new(branch)
 }
 
@@ -168,41 +190,5 @@ impl Sender for Wire {
         let texts: Vec<_> = blocks.iter().map(|one| String::from_utf8_lossy(one.payload.bytes())).collect();
         let lines: Vec<&str> = texts.iter().flat_map(|text| text.split(';')).collect();
         Some(block(&lines, blocks[0].shard))
-    }
-}
-
-/// The planted bug of a cursor that leads: it moves on when a record is written, before it is sent.
-#[derive(Debug)]
-struct Eager(Arc<DiskQueue<SimDisk>>);
-
-#[async_trait]
-impl Backing for Eager {
-    async fn append(&self, records: Vec<Record>, sync: bool) -> Result<(), String> {
-        let ends: Vec<(u32, u64)> = records.iter().map(|record| (record.meta.shard, record.meta.seq)).collect();
-        self.0.append(records, false).await?;
-        for (shard, seq) in ends {
-            self.0.acknowledge(shard, seq).await;
-        }
-        if sync { self.0.append(Vec::new(), true).await } else { Ok(()) }
-    }
-
-    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
-        self.0.read(generation, shard, after, limit).await
-    }
-
-    async fn acknowledge(&self, shard: u32, seq: u64) {
-        self.0.acknowledge(shard, seq).await;
-    }
-
-    async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded> {
-        self.0.discard_oldest(after).await
-    }
-
-    async fn close(&self, clean: bool) -> Result<(), String> {
-        self.0.close(clean).await
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.0.disk_bytes()
     }
 }

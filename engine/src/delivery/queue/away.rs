@@ -5,8 +5,8 @@ use steadyline_component::{Block, SettleError};
 
 use super::super::backing::Backing;
 use super::Queue;
-use super::push::record;
 use super::state::State;
+use super::write::record;
 
 /// What became of what was left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ impl Queue {
         let Some(backing) = self.backing.get().cloned() else {
             return PutAway { kept: 0, lost: self.give_up(reason) };
         };
+        // What is being written gets there first.
+        let _order = self.order.lock().await;
         let (records, clean) = self.unwritten();
         let in_memory: u64 = records.iter().map(|record| record.meta.items).sum();
         let mut lost = 0;

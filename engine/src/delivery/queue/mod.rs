@@ -7,6 +7,7 @@ mod state;
 mod take;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +26,7 @@ pub(super) use push::{Layout, Write};
 pub(super) use state::Part;
 use state::{Generation, State};
 pub(super) use take::JOIN;
+pub(super) use write::Commit;
 
 /// Blocks that wait for their workers.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct Queue {
     /// In nanoseconds; 0: none.
     max_age: AtomicU64,
     backing: OnceLock<Arc<dyn Backing>>,
+    /// Held while blocks are numbered, appended to the disk and counted.
+    order: tokio::sync::Mutex<()>,
     /// Its `held` is what is in the queue or announced to it, kept under the queue's lock.
     account: Arc<Account>,
     clock: Clock,
@@ -59,6 +63,7 @@ impl Queue {
             durable: AtomicBool::new(config.durable),
             max_age: AtomicU64::new(max_age(config)),
             backing: OnceLock::new(),
+            order: tokio::sync::Mutex::default(),
             account,
             clock,
             room: Notify::new(),

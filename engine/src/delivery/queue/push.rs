@@ -1,17 +1,18 @@
 //! The side of the queue where blocks come in: announced when they are encoded, pushed when there is room.
 
-use steadyline_blocklog::{Meta, Record};
+use std::sync::Arc;
+
 use steadyline_component::{Block, SettleError};
 use tokio::time::Instant;
 
-use super::state::{Entry, Front, OnDisk, STRIDE, Shard, State};
-use super::{Part, Queue, size};
+use super::state::{Entry, State};
+use super::{Queue, size};
 
 /// How blocks that are encoded now are sharded. Whoever holds it may push; what is announced and not pushed is given
 /// back by whoever counts why.
 #[derive(Debug)]
-pub struct Layout<'a> {
-    queue: &'a Queue,
+pub struct Layout {
+    queue: Arc<Queue>,
     /// The generation to push into.
     pub generation: u32,
     /// Its number of shards.
@@ -30,23 +31,22 @@ pub enum Refused {
 /// A block that has room on disk and is not written yet.
 #[derive(Debug)]
 pub struct Write {
-    generation: u32,
-    seq: u64,
-    accepted: u64,
+    pub(super) generation: u32,
+    pub(super) accepted: u64,
     /// The block.
     pub block: Block,
 }
 
 impl Queue {
     /// How what is encoded now is sharded.
-    pub fn layout(&self, works: bool) -> Layout<'_> {
+    pub fn layout(self: &Arc<Self>, works: bool) -> Layout {
         let mut state = self.lock();
         state.scale.adapt(works);
         state.resize();
         state.retire();
         let last = state.last();
         last.writers += 1;
-        Layout { queue: self, generation: last.number, shards: last.shards.len() as u32 }
+        Layout { queue: Arc::clone(self), generation: last.number, shards: last.shards.len() as u32 }
     }
 
     /// Says that items were encoded and will be pushed or renounced.
@@ -68,7 +68,7 @@ impl Queue {
     ///
     /// # Errors
     /// There is no room, or the queue is closed.
-    pub fn try_push(&self, layout: &Layout<'_>, block: Block) -> Result<Option<Write>, Refused> {
+    pub fn try_push(&self, layout: &Layout, block: Block) -> Result<Option<Write>, Refused> {
         let (size, items) = (size(&block), block.items);
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -89,15 +89,14 @@ impl Queue {
         }
         state.items += block.items;
         state.announced = state.announced.saturating_sub(block.items);
-        let (generation, seq, accepted) = (layout.generation, state.next_seq, self.clock.now().unix_nanos);
-        state.next_seq += STRIDE;
+        let (generation, accepted) = (layout.generation, self.clock.now().unix_nanos);
         if to_disk {
             state.disk_bytes += size;
             state.disk_blocks += 1;
-            note_term(state, &block, seq);
             self.settle_held(state);
-            return Ok(Some(Write { generation, seq, accepted, block }));
+            return Ok(Some(Write { generation, accepted, block }));
         }
+        let seq = state.number();
         state.memory_bytes += size;
         let number = block.shard % layout.shards;
         if let Some(shard) = state.shard(generation, number) {
@@ -110,59 +109,6 @@ impl Queue {
         drop(guard);
         self.notify(number);
         Ok(None)
-    }
-
-    /// Writes blocks that have room on disk. With `durable`, or if somebody waits for it, they are synced when it
-    /// resolves, and whoever waits is told.
-    ///
-    /// # Errors
-    /// They could not be written: they come back, announced as before, with the reason.
-    pub async fn write(&self, layout: &Layout<'_>, writes: Vec<Write>) -> Result<(), (Vec<Block>, String)> {
-        let Some(backing) = self.backing.get().filter(|_| !writes.is_empty()) else { return Ok(()) };
-        let sync = self.is_durable() || writes.iter().any(|write| !write.block.receipts.is_empty());
-        let records = writes.iter().map(|write| write.record(layout.shards)).collect();
-        let unwritten = Unwritten { queue: self, writes };
-        let result = backing.append(records, sync).await;
-        let writes = unwritten.into_inner();
-        if let Err(error) = result {
-            self.take_back(&writes);
-            return Err((writes.into_iter().map(|write| write.block).collect(), error));
-        }
-        self.written(layout, writes);
-        Ok(())
-    }
-
-    fn written(&self, layout: &Layout<'_>, writes: Vec<Write>) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let mut shards = Vec::with_capacity(writes.len());
-        state.scale.came(writes.iter().map(|write| write.block.items).sum());
-        for write in writes {
-            let number = write.block.shard % layout.shards;
-            let Some(shard) = state.shard(write.generation, number) else { continue };
-            shard.written(write);
-            shards.push(number);
-        }
-        let waiting = state.is_waiting();
-        state.scale.observe(waiting);
-        drop(guard);
-        shards.into_iter().for_each(|shard| self.notify(shard));
-    }
-
-    /// Gives up the room of blocks that could not be written.
-    pub fn take_back(&self, writes: &[Write]) {
-        if writes.is_empty() {
-            return;
-        }
-        let mut state = self.lock();
-        for Write { block, .. } in writes {
-            state.disk_bytes = state.disk_bytes.saturating_sub(size(block));
-            state.disk_blocks = state.disk_blocks.saturating_sub(1);
-            state.items = state.items.saturating_sub(block.items);
-            state.announced += block.items;
-        }
-        state.full_since.get_or_insert_with(Instant::now);
-        self.settle_held(&state);
     }
 
     /// Makes room by taking the oldest block out that is not under way; `None` if there is none. Returns its items.
@@ -217,53 +163,17 @@ fn fits(used: u64, size: u64, bound: u64) -> bool {
     used == 0 || used + size <= bound
 }
 
-/// Remembers the term of what goes to disk, where only the fact that there is one is written.
-fn note_term(state: &mut State, block: &Block, seq: u64) {
-    let Some(term) = &block.term else { return };
-    if state.term.as_ref().is_none_or(|(known, _)| known != term) {
-        state.term = Some((term.clone(), seq));
-    }
-}
-
-impl Write {
-    fn record(&self, shards: u32) -> Record {
-        record(&self.block, (self.seq, self.block.shard % shards, self.generation), self.accepted)
-    }
-}
-
-/// A block as it is written.
-pub(super) fn record(block: &Block, (seq, shard, generation): (u64, u32, u32), accepted: u64) -> Record {
-    let meta = Meta {
-        seq,
-        shard,
-        generation,
-        items: block.items,
-        protocol: block.protocol,
-        uncompressed: block.uncompressed,
-        time_range: block.time_range,
-        accepted,
-        leased: block.term.is_some(),
-    };
-    Record { meta, payload: block.payload.bytes().clone() }
-}
-
-impl Shard {
-    /// Counts a block that is on disk now. If nothing stands before it, it need not be read back.
-    fn written(&mut self, write: Write) {
-        let Write { seq, accepted, mut block, .. } = write;
-        if self.front.is_some() || !self.memory.is_empty() || self.disk > 0 || seq <= self.taken {
-            self.disk += 1;
-            return;
+impl Clone for Layout {
+    fn clone(&self) -> Self {
+        let mut state = self.queue.lock();
+        if let Some(of) = state.generations.iter_mut().find(|of| of.number == self.generation) {
+            of.writers += 1;
         }
-        // Kept is settled.
-        block.receipts.clear();
-        self.taken = seq;
-        let disk = Some(OnDisk { last: seq, bytes: size(&block), blocks: 1 });
-        self.front = Some(Front { parts: [Part::from(block)].into(), seq, accepted, disk });
+        Layout { queue: Arc::clone(&self.queue), ..*self }
     }
 }
 
-impl Drop for Layout<'_> {
+impl Drop for Layout {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         if let Some(of) = state.generations.iter_mut().find(|of| of.number == self.generation) {
@@ -272,34 +182,6 @@ impl Drop for Layout<'_> {
         if state.retire() {
             drop(state);
             self.queue.wake_workers();
-        }
-    }
-}
-
-/// Blocks that are being written. Whoever gives up waiting for that leaves their room taken back and counted.
-struct Unwritten<'a> {
-    queue: &'a Queue,
-    writes: Vec<Write>,
-}
-
-impl Unwritten<'_> {
-    fn into_inner(mut self) -> Vec<Write> {
-        std::mem::take(&mut self.writes)
-    }
-}
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        if self.writes.is_empty() {
-            return;
-        }
-        self.queue.take_back(&self.writes);
-        let items = self.writes.iter().map(|write| write.block.items).sum();
-        self.queue.renounce(items);
-        self.queue.account.tally.dropped("shutdown", items);
-        let error = SettleError::Retryable("the process stopped before it was on disk".into());
-        for receipt in self.writes.iter().flat_map(|write| &write.block.receipts) {
-            receipt.fail(error.clone());
         }
     }
 }

@@ -200,6 +200,13 @@ impl State {
         }
     }
 
+    /// The number of the next block.
+    pub(super) fn number(&mut self) -> u64 {
+        let number = self.next_seq;
+        self.next_seq += STRIDE;
+        number
+    }
+
     /// The generation that takes what comes.
     pub(super) fn last(&mut self) -> &mut Generation {
         // Generations are retired only while there is another behind them.

@@ -38,7 +38,12 @@ impl Queue {
         loop {
             let notified = ready.notified();
             match self.next(shard, sender.join_limit()) {
-                Next::Part(part) => return Some(part),
+                Next::Part(part) => {
+                    if let Some(backing) = self.backing.get() {
+                        backing.caught_up(shard).await;
+                    }
+                    return Some(part);
+                }
                 Next::Memory(entries) => self.take_memory(shard, entries, sender),
                 Next::Disk { generation, after, blocks } => {
                     self.take_disk((generation, shard), after, blocks, sender).await;
@@ -100,7 +105,7 @@ impl Queue {
         let stored = backing.read(generation, number, after, sender.join_limit()).await;
         let took = self.took(number, stored, blocks, sender);
         if let Some(last) = took {
-            backing.acknowledge(number, last).await;
+            backing.acknowledge(number, last);
         }
     }
 
@@ -220,10 +225,10 @@ impl Queue {
     }
 
     /// What was first in a shard is settled or given up; the caller has counted it. Returns it.
-    pub async fn settled(&self, number: u32) -> Option<Part> {
+    pub fn settled(&self, number: u32) -> Option<Part> {
         let (part, done) = self.pop(number)?;
         if let (Some(disk), Some(backing)) = (done, self.backing.get()) {
-            backing.acknowledge(number, disk.last).await;
+            backing.acknowledge(number, disk.last);
         }
         Some(part)
     }

@@ -25,11 +25,15 @@ struct SlowDisk {
 
 #[async_trait]
 impl Backing for SlowDisk {
-    async fn append(&self, records: Vec<Record>, _: bool) -> Result<(), String> {
+    async fn append(&self, records: Vec<Record>, _: bool) -> Result<u64, String> {
         self.records.lock().unwrap().extend(records);
         if self.slow.load(Ordering::Relaxed) {
             self.syncs.acquire().await.unwrap().forget();
         }
+        Ok(0)
+    }
+
+    async fn synced(&self, _: u64) -> Result<(), String> {
         Ok(())
     }
 
@@ -42,9 +46,11 @@ impl Backing for SlowDisk {
         records.into_iter().map(|record| Stored::Whole { record, replay: false }).collect()
     }
 
-    async fn acknowledge(&self, _: u32, seq: u64) {
+    fn acknowledge(&self, _: u32, seq: u64) {
         self.records.lock().unwrap().retain(|record| record.meta.seq > seq);
     }
+
+    async fn caught_up(&self, _: u32) {}
 
     async fn discard_oldest(&self, _: Vec<u64>) -> Option<Discarded> {
         None
@@ -83,7 +89,7 @@ async fn push(queue: Arc<Queue>, name: &'static str) {
 
 async fn next(queue: &Queue) -> String {
     let part = queue.front(0, &NoSender).await.unwrap();
-    queue.settled(0).await.unwrap();
+    queue.settled(0).unwrap();
     String::from_utf8(part.block.payload.bytes().to_vec()).unwrap()
 }
 
