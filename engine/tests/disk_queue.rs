@@ -116,6 +116,45 @@ async fn a_refused_replay_is_no_loss() {
 }
 
 #[tokio::test]
+async fn after_a_crash_that_may_have_cost_the_cursor_all_refusals_up_to_the_first_success_are_of_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = config("lagging", folder.path(), "", "durable: true");
+    let stage = stage("lagging");
+    *stage.hang.lock().unwrap() = true;
+    let (running, _) = restart(&yaml, "lagging").await;
+    send_all("lagging", 0..5, Until::Settled).await;
+    std::mem::forget(running);
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder.path(), copy.path());
+    remove_cursor(copy.path());
+    *stage.hang.lock().unwrap() = false;
+    let no = || Outcome::Reject { reason: "http_400".into(), message: "out of order".into() };
+    stage.script.lock().unwrap().extend([no(), no(), Outcome::DELIVERED, no()]);
+    let (running, shared) = restart(&config("lagging", copy.path(), "", "durable: true"), "lagging").await;
+    until("what is left is delivered", || stage.delivered.lock().unwrap().len() == 2).await;
+    assert_eq!(*stage.delivered.lock().unwrap(), [expected(2..3), expected(4..5)].concat());
+    assert_eq!(dropped(&shared, "backend", "http_400"), 1);
+    let replayed = shared.meter.read().iter().find(|one| one.name == "exporter_replayed_items").map(|one| one.value());
+    assert_eq!(replayed, Some(2.0));
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+fn remove_cursor(folder: &Path) {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            remove_cursor(&entry.path());
+            removed += 1;
+        } else if entry.file_name() == "cursor" {
+            std::fs::remove_file(entry.path()).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 0, "nothing in {}", folder.display());
+}
+
+#[tokio::test]
 async fn order_holds_from_memory_to_disk_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let stage = stage("order");

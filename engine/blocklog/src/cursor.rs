@@ -31,6 +31,8 @@ struct Slot {
     /// The shard; of the log's own slot the flags.
     tag: u32,
     value: u64,
+    /// Of the log's own slot: which start of the machine this is.
+    boot: u64,
 }
 
 impl Slot {
@@ -39,6 +41,7 @@ impl Slot {
         bytes[..4].copy_from_slice(&self.counter.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.tag.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.value.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.boot.to_le_bytes());
         let sum = xxh3_64_with_seed(&bytes[..24], id ^ at as u64);
         bytes[24..].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -47,7 +50,8 @@ impl Slot {
     fn decode(bytes: &[u8], at: usize, id: u64) -> Option<Slot> {
         let bytes = bytes.get(at..at + SLOT)?;
         let whole = u64_at(bytes, 24) == xxh3_64_with_seed(&bytes[..24], id ^ at as u64);
-        whole.then(|| Slot { counter: u32_at(bytes, 0), tag: u32_at(bytes, 4), value: u64_at(bytes, 8) })
+        let (counter, tag) = (u32_at(bytes, 0), u32_at(bytes, 4));
+        whole.then(|| Slot { counter, tag, value: u64_at(bytes, 8), boot: u64_at(bytes, 16) })
     }
 }
 
@@ -64,6 +68,8 @@ pub(crate) struct CursorState {
     pub synced: Option<Place>,
     /// The log was closed in order.
     pub clean: bool,
+    /// Which start of the machine wrote it; 0: unknown.
+    pub boot: u64,
     /// Pairs that have no readable slot though both were written.
     pub damaged: u32,
     pub header_is_whole: bool,
@@ -108,6 +114,7 @@ impl CursorState {
         if pair == 0 {
             self.synced = Some(unpack(slot.value)).filter(|synced| synced.segment <= HIGHEST);
             self.clean = slot.tag & CLEAN != 0;
+            self.boot = slot.boot;
             self.counter = slot.counter;
             return;
         }
@@ -115,6 +122,11 @@ impl CursorState {
         if self.marks.get(&slot.tag).is_none_or(|known| known.seq < mark.seq) {
             self.marks.insert(slot.tag, mark);
         }
+    }
+
+    /// Whether a file that is there says everything that was written to it.
+    pub(crate) fn is_whole(&self, exists: bool) -> bool {
+        exists && self.header_is_whole && self.damaged == 0 && self.synced.is_some()
     }
 
     /// Whether a record is done with.
@@ -131,8 +143,8 @@ impl CursorState {
     pub(crate) fn anew(&self, id: u64, synced: Place) -> (CursorState, Vec<u8>) {
         let mut bytes = vec![0; SIZE.max(FILE_HEADER + (self.marks.len() + 1) * PAIR)];
         bytes[..FILE_HEADER].copy_from_slice(&FileHeader::new(0, id).encode(FileKind::Cursor));
-        let own = Slot { counter: 0, tag: 0, value: pack(synced) };
-        let shards = self.marks.iter().map(|(&tag, mark)| Slot { counter: 0, tag, value: mark.seq });
+        let own = Slot { counter: 0, tag: 0, value: pack(synced), boot: 0 };
+        let shards = self.marks.iter().map(|(&tag, mark)| Slot { counter: 0, tag, value: mark.seq, boot: 0 });
         for (pair, slot) in (0..).zip(std::iter::once(own).chain(shards)) {
             let at = offset(pair, 0);
             bytes[at..at + SLOT].copy_from_slice(&slot.encode(at, id));
@@ -188,7 +200,7 @@ impl<F: DiskFile> Cursor<F> {
 
     fn put(&mut self, shard: u32, mark: Mark) -> io::Result<()> {
         let at = offset(mark.pair, mark.counter);
-        let slot = Slot { counter: mark.counter, tag: shard, value: mark.seq };
+        let slot = Slot { counter: mark.counter, tag: shard, value: mark.seq, boot: 0 };
         self.file.write_at(&slot.encode(at, self.id), at as u64)?;
         self.marks.insert(shard, mark);
         self.dirty = true;
@@ -210,13 +222,14 @@ impl<F: DiskFile> Cursor<F> {
 pub(crate) struct StateSlot<F> {
     file: Arc<F>,
     id: u64,
+    boot: u64,
     counter: u32,
     pub synced: Place,
 }
 
 impl<F: DiskFile> StateSlot<F> {
-    pub(crate) fn new(file: Arc<F>, id: u64, counter: u32, synced: Place) -> StateSlot<F> {
-        StateSlot { file, id, counter, synced }
+    pub(crate) fn new(file: Arc<F>, (id, boot): (u64, u64), counter: u32, synced: Place) -> StateSlot<F> {
+        StateSlot { file, id, boot, counter, synced }
     }
 
     pub(crate) fn write(&mut self, clean: bool) -> io::Result<()> {
@@ -224,7 +237,7 @@ impl<F: DiskFile> StateSlot<F> {
         let counter = self.counter.wrapping_add(1);
         let at = offset(0, counter);
         let tag = if clean { CLEAN } else { 0 };
-        let slot = Slot { counter, tag, value: pack(self.synced) };
+        let slot = Slot { counter, tag, value: pack(self.synced), boot: self.boot };
         self.file.write_at(&slot.encode(at, self.id), at as u64)?;
         self.counter = counter;
         Ok(())

@@ -9,6 +9,12 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+/// A number for this start of the machine, by the kernel's `boot_id`; 0 where there is none.
+pub fn boot() -> u64 {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if id.is_empty() { 0 } else { xxhash_rust::xxh3::xxh3_64(&id).max(1) }
+}
+
 /// A file system. A clone is the same one.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file.

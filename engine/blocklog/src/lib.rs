@@ -74,11 +74,12 @@
 //! | 0..4 | counter; its lowest bit is the slot's place in the pair |
 //! | 4..8 | the shard; in the log's own pair 1 if the log was closed in order, else 0 |
 //! | 8..16 | the number up to which the shard is done; in the log's own pair up to where the log is synced: segment in the upper, offset in the lower half |
-//! | 16..24 | 0 |
+//! | 16..24 | in the log's own pair which start of the machine wrote it, 0 if unknown; else 0 |
 //! | 24..32 | sum of bytes 0..24, seeded with the id of the log xor the slot's offset in the file |
 //!
 //! An acknowledgement is written at once and synced by the next job: after a crash of the process the cursor is exact,
-//! after one of the machine it may lag, and never leads.
+//! after one of the machine it may lag, and never leads. Which of the two it was, the start of the machine in the log's own
+//! pair tells.
 //!
 //! # List of segments
 //!
@@ -127,7 +128,7 @@ mod segments;
 mod sync;
 mod walk;
 
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskFile, RealDisk, boot};
 pub use error::{LogError, ReadError};
 pub use inspect::{Inspected, Inspection, inspect, is_log, purge};
 pub use log::{Log, MOST_BYTES, Options, Stats};

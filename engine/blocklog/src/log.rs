@@ -31,12 +31,14 @@ pub struct Options {
     pub quarantine_bytes: u64,
     /// The id that a new log gets; must not be known to whoever decides what payloads contain.
     pub id: u64,
+    /// Which start of the machine this is, so that a crash of the machine is told from one of the process; 0: unknown.
+    pub boot: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let id = RandomState::new().build_hasher().finish();
-        Options { segment_bytes: 8 << 20, sync: true, quarantine_bytes: 64 << 20, id }
+        Options { segment_bytes: 8 << 20, sync: true, quarantine_bytes: 64 << 20, id, boot: 0 }
     }
 }
 

@@ -29,8 +29,11 @@ pub struct Recovery {
     /// A number above all that are in the log or in its cursor.
     pub next_seq: u64,
     /// Records that may have been sent before the crash: the first pending one of each shard, if the end was not
-    /// clean. After a crash of the machine, and if the cursor file was lost, further ones may have been, too.
+    /// clean.
     pub maybe_sent: Vec<Entry>,
+    /// Whether no others may have been: it was a process that crashed, and the cursor is whole. A cursor that a crash of
+    /// the machine left may lag.
+    pub exact: bool,
     /// Bytes at the end that were written and never synced, and were not whole: cut off.
     pub torn: u64,
 }
@@ -243,6 +246,7 @@ impl<D: Disk> Opening<D> {
             .collect();
         self.segments.retain(|_, segment| segment.live.records > 0);
         let synced = Place { segment: next_segment, offset: 0 };
+        self.recovery.exact = options.boot != 0 && state.boot == options.boot && state.is_whole(has_cursor);
         let (file, state) = self.cursor_file(&options, state, has_cursor, synced)?;
         let content = manifest::encode(self.id, &listed(&self.segments));
         let unlisted = manifest::replace(&self.disk, &self.folder, MANIFEST, &content, options.sync).is_err();
@@ -251,7 +255,7 @@ impl<D: Disk> Opening<D> {
             let _ = self.disk.remove(&self.folder.join(MANIFEST));
         }
         let path = self.folder.join(CURSOR);
-        let mut slot = StateSlot::new(Arc::clone(&file), self.id, state.counter, synced);
+        let mut slot = StateSlot::new(Arc::clone(&file), (self.id, options.boot), state.counter, synced);
         let mut cursor = Cursor::new(Arc::clone(&file), self.id, &state);
         let written = slot.write(false).and_then(|()| cursor.write_again());
         written.map_err(|error| LogError::io("write", &path, error))?;
@@ -306,8 +310,7 @@ impl<D: Disk> Opening<D> {
         synced: Place,
     ) -> Result<(Arc<D::File>, CursorState), LogError> {
         let path = self.folder.join(CURSOR);
-        let whole = exists && state.header_is_whole && state.damaged == 0 && state.synced.is_some();
-        let state = if whole {
+        let state = if state.is_whole(exists) {
             state
         } else {
             let (state, image) = state.anew(self.id, synced);

@@ -68,6 +68,23 @@ fn what_goes_in_comes_out_in_order_and_after_a_restart() {
 }
 
 #[test]
+fn a_crash_of_the_machine_is_told_from_one_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_boot = |boot| Log::open(RealDisk, folder.path(), Options { boot, ..small() }).unwrap();
+    let (mut log, _) = in_boot(5);
+    log.append(&[record(1, 0, 0), record(2, 0, 0)]).unwrap();
+    drop(log);
+    let (log, recovery) = in_boot(5);
+    assert!(!recovery.clean && recovery.exact && recovery.maybe_sent.len() == 1);
+    drop(log);
+    assert!(!in_boot(6).1.exact, "another start");
+    assert!(!in_boot(0).1.exact, "unknown");
+    assert!(!in_boot(6).1.exact, "the one before did not know");
+    std::fs::remove_file(folder.path().join("cursor")).unwrap();
+    assert!(!in_boot(6).1.exact, "no cursor");
+}
+
+#[test]
 fn segments_without_pending_records_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let (mut log, _) = Log::open(RealDisk, folder.path(), small()).unwrap();

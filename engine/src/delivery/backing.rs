@@ -33,6 +33,9 @@ pub trait Backing: Send + Sync + Debug {
     /// Resolves when what was acknowledged of a shard is written: before more of it is sent.
     async fn caught_up(&self, shard: u32);
 
+    /// The backend took a record of a shard that a process before may have sent.
+    fn taken(&self, shard: u32);
+
     /// Takes out the oldest record of all shards that is above what each shard has under way (`after`, by shard).
     async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded>;
 

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use steadyline_blocklog::{Disk, Entry, Log, Options, ReadError, RealDisk, Record, Recovery};
+use steadyline_blocklog::{Disk, Entry, Log, Options, ReadError, RealDisk, Record, Recovery, boot};
 use steadyline_component::{Folder, JoinLimit};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
@@ -27,14 +27,23 @@ type Found = (Entry, Result<Record, ReadError>);
 /// No queue has more shards.
 const MOST_SHARDS: u32 = 200;
 
+/// How much of a shard a process before may have sent.
+#[derive(Debug, Clone, Copy)]
+enum Sent {
+    /// One request; up to where that went once it is known: by the same rule as then, which records would be one.
+    Request(Option<u64>),
+    /// Nobody knows: the machine crashed, and the cursor may lag. What was sent before is refused or taken twice in the
+    /// order in which it was sent, so the first that is taken ends it.
+    UntilTaken,
+}
+
 /// A queue's folder.
 pub struct DiskQueue<D: Disk> {
     folder: Arc<Opened<D>>,
     /// Whoever holds it syncs, for all who wait.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Shards of which a process before may have sent the first request, and up to where that went once it is known:
-    /// by the same rule as then, which records would be one request.
-    maybe_sent: Mutex<HashMap<u32, Option<u64>>>,
+    /// Shards of which a process before may have sent what comes first.
+    maybe_sent: Mutex<HashMap<u32, Sent>>,
     complaints: AtomicU64,
     /// Everything happens where it is called, as simulated disks want it.
     inline: bool,
@@ -47,7 +56,7 @@ impl DiskQueue<RealDisk> {
     /// The folder cannot be used.
     pub async fn open(folder: &Folder, name: String) -> Result<(Arc<dyn Backing>, Restored), String> {
         let (path, sync) = (folder.path.clone(), folder.sync);
-        let open = move || Log::open(RealDisk, &path, Options { sync, ..Options::default() });
+        let open = move || Log::open(RealDisk, &path, Options { sync, boot: boot(), ..Options::default() });
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| error.to_string())?;
         let (log, recovery) = opened.map_err(|error| error.to_string())?;
         let (queue, restored) = DiskQueue::new(log, &recovery, name, false);
@@ -59,7 +68,8 @@ impl<D: Disk> DiskQueue<D> {
     /// Around a log that is open. `inline`: nothing leaves the thread that calls.
     pub fn new(log: Log<D>, recovery: &Recovery, name: String, inline: bool) -> (Arc<DiskQueue<D>>, Restored) {
         let restored = restored(&name, &log, recovery);
-        let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, None)).collect();
+        let sent = if recovery.exact { Sent::Request(None) } else { Sent::UntilTaken };
+        let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, sent)).collect();
         let queue = Arc::new(DiskQueue {
             folder: Arc::new(Opened::new(name, log)),
             turn: Arc::default(),
@@ -128,14 +138,23 @@ impl<D: Disk> DiskQueue<D> {
     /// Whether what comes next of a shard may have been sent. If so it goes record by record, so that a refusal says
     /// nothing of others.
     fn is_replay(&self, shard: u32, read: &[Found]) -> bool {
-        let mut maybe_sent = self.maybe_sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(through), Some((first, _))) = (maybe_sent.get_mut(&shard), read.first()) else { return false };
-        let last = read.last().map_or(first.seq, |(last, _)| last.seq);
-        let replay = first.seq <= *through.get_or_insert(last);
+        let mut maybe_sent = self.maybe_sent();
+        let (Some(sent), Some((first, _)), Some((last, _))) = (maybe_sent.get_mut(&shard), read.first(), read.last())
+        else {
+            return false;
+        };
+        let replay = match sent {
+            Sent::Request(through) => first.seq <= *through.get_or_insert(last.seq),
+            Sent::UntilTaken => true,
+        };
         if !replay {
             maybe_sent.remove(&shard);
         }
         replay
+    }
+
+    fn maybe_sent(&self) -> MutexGuard<'_, HashMap<u32, Sent>> {
+        self.maybe_sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,6 +232,13 @@ impl<D: Disk> Backing for DiskQueue<D> {
     async fn caught_up(&self, shard: u32) {
         if self.folder.owes(shard) {
             self.with(|_| ()).await;
+        }
+    }
+
+    fn taken(&self, shard: u32) {
+        let mut maybe_sent = self.maybe_sent();
+        if matches!(maybe_sent.get(&shard), Some(Sent::UntilTaken)) {
+            maybe_sent.remove(&shard);
         }
     }
 

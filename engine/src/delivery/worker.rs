@@ -84,6 +84,9 @@ async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) ->
             if pass.succeeded() {
                 tracing::info!(component = %branch.name, "the backend takes data again, sending goes on as before");
             }
+            if matches!(outcome, Outcome::Delivered { .. }) {
+                branch.queue.taken(shard, part);
+            }
             return (answered(branch, part, outcome).await, Some(between));
         };
         drop(between);

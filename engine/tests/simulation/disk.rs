@@ -155,6 +155,10 @@ impl Backing for Unhurried {
         self.log.caught_up(shard).await;
     }
 
+    fn taken(&self, shard: u32) {
+        self.log.taken(shard);
+    }
+
     async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded> {
         self.log.discard_oldest(after).await
     }

@@ -233,6 +233,13 @@ impl Queue {
         Some(part)
     }
 
+    /// The backend took what is first in a shard.
+    pub fn taken(&self, shard: u32, part: &Part) {
+        if let Some(backing) = self.backing.get().filter(|_| part.replay) {
+            backing.taken(shard);
+        }
+    }
+
     fn pop(&self, number: u32) -> Option<(Part, Option<OnDisk>)> {
         let mut guard = self.lock();
         let state = &mut *guard;

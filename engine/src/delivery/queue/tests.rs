@@ -52,6 +52,8 @@ impl Backing for SlowDisk {
 
     async fn caught_up(&self, _: u32) {}
 
+    fn taken(&self, _: u32) {}
+
     async fn discard_oldest(&self, _: Vec<u64>) -> Option<Discarded> {
         None
     }
