@@ -79,6 +79,13 @@ pub trait Sender: Send + Sync {
         None
     }
 
+    /// The series of these blocks in up to `ways` lanes, each series in one of them: what [`Sender::join`] would make,
+    /// for a backend that is slow and may be asked several things at once. A lane's blocks are in order, and each within
+    /// the limit. `None` if the blocks cannot be taken apart by series.
+    fn spread(&self, _blocks: &[Block], _ways: usize) -> Option<Vec<Vec<Block>>> {
+        None
+    }
+
     /// The block in the protocol's older form, after [`Outcome::FallBack`].
     fn recode(&self, _block: &Block) -> Option<Block> {
         None
@@ -113,6 +120,13 @@ impl JoinLimit {
     /// Whether a block may go along with others.
     pub fn fits(&self, bytes: u64, items: u64) -> bool {
         bytes <= self.bytes && items <= self.items
+    }
+
+    /// Room for so many blocks of this size.
+    #[must_use]
+    pub fn times(&self, blocks: usize) -> JoinLimit {
+        let blocks = blocks as u64;
+        JoinLimit { bytes: self.bytes.saturating_mul(blocks), items: self.items.saturating_mul(blocks) }
     }
 }
 

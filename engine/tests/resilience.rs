@@ -227,6 +227,31 @@ async fn shards_follow_the_load_and_no_series_leaves_its_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backlog_in_one_shard_goes_out_abreast_and_no_series_leaves_its_order() {
+    let keys = ", lanes: true, apart: true, max_elapsed: 1h";
+    let queue = "min_shards: 1, max_shards: 8, queue_size: 64MiB";
+    let (running, shared) = start(&one("abreast", keys, queue), Clock::scaled(0, 1.0)).await;
+    let (stage, out) = (stage("abreast"), output("abreast").await);
+    *stage.delay.lock().unwrap() = Duration::from_millis(500);
+    *stage.flaky.lock().unwrap() = Some(7);
+    // All at once, so that all of it is in the one shard there is. Alone it would need ten minutes.
+    for n in 0..600 {
+        let points: Vec<String> = (0..16).map(|s| format!("s{s} {n}")).collect();
+        send(&out, &points.join("\n"), Until::Enqueued).await.unwrap();
+    }
+    let start = tokio::time::Instant::now();
+    until("all are delivered", || stage.delivered.lock().unwrap().len() == 600 * 16).await;
+    assert!(start.elapsed() < Duration::from_secs(600 * 16 / 8 / 4), "{:?}", start.elapsed());
+    let delivered = stage.delivered.lock().unwrap().clone();
+    for (series, values) in by_series(&delivered) {
+        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
+    }
+    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+    running.shutdown().await;
+    assert_conserved(&shared);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backend_that_is_down_is_asked_with_one_request_at_a_time() {
     let queue = "min_shards: 8, max_shards: 8";
     let (running, shared) = start(&one("open", ", lanes: true, max_elapsed: 1h", queue), Clock::scaled(0, 1.0)).await;

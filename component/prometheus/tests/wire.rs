@@ -461,6 +461,31 @@ proptest! {
     }
 
     #[test]
+    fn a_request_in_lanes_has_every_series_in_one_of_them_and_in_order(
+        models in prop::collection::vec(any_model(), 0..12), ways in 1_usize..5,
+    ) {
+        let encoded = encode_rw1(&models);
+        let mut lanes = vec![Vec::new(); ways];
+        rw1::spread(&encoded, &mut lanes, |labels| labels.iter().map(|&byte| usize::from(byte)).sum::<usize>() % ways).unwrap();
+        let series = |request: &[u8]| pb::WriteRequest::decode(request).unwrap().timeseries;
+        let mut lane_of = std::collections::HashMap::new();
+        let mut found = 0;
+        for (number, lane) in lanes.iter().enumerate() {
+            let theirs = series(lane);
+            found += theirs.len();
+            for one in &theirs {
+                prop_assert_eq!(*lane_of.entry(format!("{:?}", one.labels)).or_insert(number), number);
+            }
+            let all = series(&encoded);
+            let expected: Vec<_> =
+                all.into_iter().filter(|one| lane_of.get(&format!("{:?}", one.labels)) == Some(&number)).collect();
+            prop_assert_eq!(theirs, expected);
+        }
+        prop_assert_eq!(found, models.len());
+        prop_assert_eq!(lanes.iter().map(Vec::len).sum::<usize>(), encoded.len());
+    }
+
+    #[test]
     fn no_bytes_make_the_readers_panic(bytes: Vec<u8>, models in prop::collection::vec(any_model(), 1..3), at: prop::sample::Index, flip: u8) {
         for mut request in [bytes, encode_rw1(&models), encode_rw2(&models)] {
             if !request.is_empty() {
@@ -473,6 +498,7 @@ proptest! {
             if rw2::split(&request).is_some() {
                 prop_assert!(rw2::count(&request).is_ok());
             }
+            let _ = rw1::spread(&request, &mut [Vec::new(), Vec::new()], <[u8]>::len);
             prop_assert!(rw1::series(&request).all(|s| rw1::series_labels(s).count() <= s.len()));
             let _ = rw2::to_rw1(&request);
             let _ = rw2::series_labels(&request);

@@ -263,6 +263,11 @@ impl<D: Disk> Log<D> {
         self.index.entries(shard).take(most).collect()
     }
 
+    /// The first pending record of a shard above a number.
+    pub fn first_after(&self, shard: u32, seq: u64) -> Option<Entry> {
+        self.index.entries(shard).find(|entry| entry.seq > seq)
+    }
+
     /// The pending record with the lowest number of all.
     pub fn oldest(&self) -> Option<Entry> {
         self.index.fronts().min_by_key(|entry| entry.seq)

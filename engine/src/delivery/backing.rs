@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use steadyline_blocklog::Record;
-use steadyline_component::JoinLimit;
+
+use super::queue::Reach;
 
 /// Keeps records of one queue.
 #[async_trait]
@@ -22,9 +23,9 @@ pub trait Backing: Send + Sync + Debug {
     /// It was closed before.
     async fn synced(&self, append: u64) -> Result<(), String>;
 
-    /// The next records of a shard of a generation whose sequence number is above `after`, in order: at least one if
-    /// there is any, and more while they fit the limit together.
-    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored>;
+    /// The next records of a generation's shard whose sequence number is above `after`, in order: at least one if there
+    /// is any, and more while they are within reach.
+    async fn read(&self, place: (u32, u32), after: u64, reach: Reach) -> Vec<Stored>;
 
     /// Everything of a shard up to this sequence number is settled. It is written together with what comes next, and
     /// when somebody asks for that.

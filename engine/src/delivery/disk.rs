@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steadyline_blocklog::{Disk, Entry, Log, Options, ReadError, RealDisk, Record, Recovery, boot};
-use steadyline_component::{Folder, JoinLimit};
+use steadyline_component::Folder;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::backing::{Backing, Discarded, Pending, Restored, Stored};
 use super::opened::{CLOSED, Opened};
-use super::queue::{JOIN, cost};
+use super::queue::{Reach, cost};
 
 /// Acknowledgements, and what nobody waits for, are synced this often.
 const SYNC: Duration = Duration::from_secs(1);
@@ -30,10 +30,11 @@ const MOST_SHARDS: u32 = 200;
 /// How much of a shard a process before may have sent.
 #[derive(Debug, Clone, Copy)]
 enum Sent {
-    /// One request; up to where that went once it is known: by the same rule as then, which records would be one.
-    Request(Option<u64>),
-    /// Nobody knows: the machine crashed, and the cursor may lag. What was sent before is refused or taken twice in the
-    /// order in which it was sent, so the first that is taken ends it.
+    /// At least one request; up to where that went once it is known: by the same rule as then, which records would be
+    /// one. If none of it is taken there were several under way.
+    Request { through: Option<u64>, taken: bool },
+    /// Nobody knows: several requests were under way, or the machine crashed and the cursor lags. What was sent before is
+    /// refused or taken twice in the order in which it was sent, so the first that is taken ends it.
     UntilTaken,
 }
 
@@ -68,7 +69,7 @@ impl<D: Disk> DiskQueue<D> {
     /// Around a log that is open. `inline`: nothing leaves the thread that calls.
     pub fn new(log: Log<D>, recovery: &Recovery, name: String, inline: bool) -> (Arc<DiskQueue<D>>, Restored) {
         let restored = restored(&name, &log, recovery);
-        let sent = if recovery.exact { Sent::Request(None) } else { Sent::UntilTaken };
+        let sent = if recovery.exact { Sent::Request { through: None, taken: false } } else { Sent::UntilTaken };
         let maybe_sent = recovery.maybe_sent.iter().map(|entry| (entry.shard, sent)).collect();
         let queue = Arc::new(DiskQueue {
             folder: Arc::new(Opened::new(name, log)),
@@ -135,22 +136,27 @@ impl<D: Disk> DiskQueue<D> {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Whether what comes next of a shard may have been sent. If so it goes record by record, so that a refusal says
-    /// nothing of others.
+    /// Whether what comes next of a shard may have been sent.
     fn is_replay(&self, shard: u32, read: &[Found]) -> bool {
         let mut maybe_sent = self.maybe_sent();
         let (Some(sent), Some((first, _)), Some((last, _))) = (maybe_sent.get_mut(&shard), read.first(), read.last())
         else {
             return false;
         };
-        let replay = match sent {
-            Sent::Request(through) => first.seq <= *through.get_or_insert(last.seq),
-            Sent::UntilTaken => true,
-        };
-        if !replay {
-            maybe_sent.remove(&shard);
+        if let Sent::Request { through, .. } = sent {
+            through.get_or_insert(last.seq);
         }
-        replay
+        match sent {
+            Sent::Request { through: Some(through), .. } if first.seq <= *through => true,
+            Sent::Request { taken: true, .. } => {
+                maybe_sent.remove(&shard);
+                false
+            }
+            Sent::Request { .. } | Sent::UntilTaken => {
+                *sent = Sent::UntilTaken;
+                true
+            }
+        }
     }
 
     fn maybe_sent(&self) -> MutexGuard<'_, HashMap<u32, Sent>> {
@@ -204,14 +210,14 @@ impl<D: Disk> Backing for DiskQueue<D> {
         }
     }
 
-    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
+    async fn read(&self, place: (u32, u32), after: u64, reach: Reach) -> Vec<Stored> {
+        let shard = place.1;
+        // What is not known to be new goes record by record, so that a refusal says nothing of others.
+        let reach = if self.maybe_sent().contains_key(&shard) { Reach { requests: 1, ..reach } } else { reach };
         let mut read = Vec::new();
         for attempt in 0.. {
             let give_up = attempt == READS;
-            read = self
-                .with(move |log| read_some(log, (generation, shard), after, limit, give_up))
-                .await
-                .unwrap_or_default();
+            read = self.with(move |log| read_some(log, place, after, reach, give_up)).await.unwrap_or_default();
             match read.first() {
                 Some((_, Err(ReadError::Io(error)))) if !give_up => {
                     tracing::warn!(component = %self.folder.name, "the queue on disk could not be read, and will be again: {error}");
@@ -237,15 +243,16 @@ impl<D: Disk> Backing for DiskQueue<D> {
 
     fn taken(&self, shard: u32) {
         let mut maybe_sent = self.maybe_sent();
-        if matches!(maybe_sent.get(&shard), Some(Sent::UntilTaken)) {
-            maybe_sent.remove(&shard);
+        match maybe_sent.get_mut(&shard) {
+            Some(Sent::Request { taken, .. }) => *taken = true,
+            Some(Sent::UntilTaken) => drop(maybe_sent.remove(&shard)),
+            None => {}
         }
     }
 
     async fn discard_oldest(&self, after: Vec<u64>) -> Option<Discarded> {
         let discard = move |log: &mut Log<D>| {
-            let first =
-                |(shard, after): (u32, &u64)| log.front(shard, 2 * JOIN).into_iter().find(|entry| entry.seq > *after);
+            let first = |(shard, after): (u32, &u64)| log.first_after(shard, *after);
             let entry = (0..).zip(&after).filter_map(first).min_by_key(|entry| entry.seq)?;
             let amount = log.remove(&entry)?;
             let bytes = cost(amount.bytes as usize);
@@ -278,17 +285,17 @@ fn read_some<D: Disk>(
     log: &mut Log<D>,
     (generation, shard): (u32, u32),
     after: u64,
-    limit: JoinLimit,
+    reach: Reach,
     give_up: bool,
 ) -> Vec<Found> {
     let mut read: Vec<Found> = Vec::new();
     let (mut bytes, mut items) = (0, 0);
     let next = |entry: &Entry| entry.seq > after && entry.generation == generation;
-    // What is under way is at the front, and not more than one request.
-    for entry in log.front(shard, 2 * JOIN).into_iter().filter(next).take(JOIN) {
+    // Nothing is under way while this is asked.
+    for entry in log.front(shard, reach.blocks()).into_iter().filter(next) {
         let meta = log.peek(&entry).unwrap_or_default();
         (bytes, items) = (bytes + meta.uncompressed, items + meta.items);
-        if !read.is_empty() && !limit.fits(bytes, items) {
+        if !read.is_empty() && !reach.fits(bytes, items) {
             break;
         }
         let result = match log.read(&entry) {

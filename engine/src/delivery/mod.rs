@@ -19,7 +19,7 @@ pub use branch::{Branch, BranchContext};
 pub use call::Call;
 pub use circuit::Circuit;
 pub use disk::DiskQueue;
-pub use queue::{PutAway, Queue, Refused};
+pub use queue::{PutAway, Queue, Reach, Refused};
 
 /// The log below, for tests that put other disks under it.
 pub use steadyline_blocklog as blocklog;

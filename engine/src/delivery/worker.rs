@@ -1,10 +1,12 @@
-//! One worker a shard: takes what is first, tries until it is settled, goes on with the next.
+//! One worker a shard: takes what is first, tries until it is settled, goes on with the next. Behind a slow backend it
+//! takes more and sends it in several lanes at once, each series in one of them.
 //! A retry holds back its shard and no other, unless the whole backend fails: then the circuit is open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use steadyline_component::delivery::SettleError;
@@ -33,22 +35,30 @@ const BISECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Works until the queue is closed and nothing is left in its shard.
 pub(super) async fn work(branch: Arc<Branch>, shard: u32) {
-    while let Some(part) = branch.queue.front(shard, &*branch.sender).await {
+    let works = || !branch.circuit.is_open();
+    while let Some(lanes) = branch.queue.front(shard, &*branch.sender, works).await {
+        join_all((0..lanes).map(|lane| work_off(&branch, (shard, lane)))).await;
+    }
+}
+
+/// Sends what a lane has, part by part.
+async fn work_off(branch: &Branch, place: (u32, usize)) {
+    while let Some(part) = branch.queue.part(place) {
         let span = branch.traces.begin("export", SpanKind::Client, || {
             let (items, bytes) = (part.block.items as i64, part.block.payload.bytes().len() as i64);
             let exporter = KeyValue::new("exporter", branch.account.id.clone());
             vec![exporter, KeyValue::new("items", items), KeyValue::new("bytes", bytes)]
         });
         // Held until the queue knows of the answer: whoever halts the workers does so before or after.
-        let (verdict, _answered) = span.run(settle(&branch, shard, &part, &span)).await;
+        let (verdict, _answered) = span.run(settle(branch, place, &part, &span)).await;
         if let Verdict::Settled(Err(error)) = &verdict {
             span.fail(&error.to_string());
         }
         drop(span);
         match verdict {
-            Verdict::Replace(parts) => branch.queue.replace(shard, parts),
+            Verdict::Replace(parts) => branch.queue.replace(place, parts),
             Verdict::Settled(result) => {
-                let Some(taken) = branch.queue.settled(shard) else { return };
+                let Some(taken) = branch.queue.settled(place) else { return };
                 if let Err(error) = result {
                     taken.block.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
                 }
@@ -67,7 +77,7 @@ enum Verdict {
 /// The second is held while an answer has come that the queue does not know of yet.
 type Answered<'a> = (Verdict, Option<RwLockReadGuard<'a, ()>>);
 
-async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) -> Answered<'a> {
+async fn settle<'a>(branch: &'a Branch, place: (u32, usize), part: &Part, span: &Span) -> Answered<'a> {
     let retry = &branch.delivery.retry;
     let mut backoff = Backoff::new(retry);
     let started = Instant::now();
@@ -75,7 +85,7 @@ async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) ->
     for number in 0.. {
         reserved(&part.block).await;
         let pass = branch.circuit.admit().await;
-        if let Some(verdict) = is_over(branch, shard, &part.block) {
+        if let Some(verdict) = is_over(branch, place, &part.block) {
             return (verdict, None);
         }
         let between = branch.attempting.read().await;
@@ -85,7 +95,7 @@ async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) ->
                 tracing::info!(component = %branch.name, "the backend takes data again, sending goes on as before");
             }
             if matches!(outcome, Outcome::Delivered { .. }) {
-                branch.queue.taken(shard, part);
+                branch.queue.taken(place.0, part);
             }
             return (answered(branch, part, outcome).await, Some(between));
         };
@@ -122,10 +132,10 @@ async fn reserved(block: &Block) {
 }
 
 /// Whether a block must not be sent any more, however the backend fares.
-fn is_over(branch: &Branch, shard: u32, block: &Block) -> Option<Verdict> {
+fn is_over(branch: &Branch, place: (u32, usize), block: &Block) -> Option<Verdict> {
     let (reason, words) = if block.term.as_ref().is_some_and(|term| !term.holds()) {
         ("stepped_down", "another instance leads now")
-    } else if branch.queue.has_aged(shard) {
+    } else if branch.queue.has_aged(place) {
         ("too_old", "its samples are older than `max_age`")
     } else {
         return None;

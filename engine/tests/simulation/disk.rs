@@ -9,9 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use steadyline_component::JoinLimit;
 use steadyline_engine::delivery::blocklog::{Disk, DiskFile, Record};
-use steadyline_engine::delivery::{Backing, Discarded, DiskQueue, Stored};
+use steadyline_engine::delivery::{Backing, Discarded, DiskQueue, Reach, Stored};
 use turmoil::fs::shim::std::fs;
 
 use crate::Plant;
@@ -140,9 +139,9 @@ impl Backing for Unhurried {
         synced
     }
 
-    async fn read(&self, generation: u32, shard: u32, after: u64, limit: JoinLimit) -> Vec<Stored> {
+    async fn read(&self, place: (u32, u32), after: u64, reach: Reach) -> Vec<Stored> {
         self.pause().await;
-        let read = self.log.read(generation, shard, after, limit).await;
+        let read = self.log.read(place, after, reach).await;
         self.pause().await;
         read
     }

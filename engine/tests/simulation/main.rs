@@ -28,12 +28,14 @@ enum Plant {
     NotSynced,
     FolderNotSynced,
     CursorFirst,
+    SeriesInTwoLanes,
 }
 
 /// What one world came to.
 struct End {
     crashes: u32,
     accepted: usize,
+    spread: usize,
 }
 
 /// Runs the world of a seed; the error says what went wrong in it.
@@ -95,7 +97,7 @@ fn world(seed: u64, plant: Plant) -> Result<End, String> {
     let balance = producer.shared.as_ref().map(|shared| shared.books.read()[0].tally.balance());
     match balance.filter(|balance| balance.missing() != 0 || !balance.dropped.is_empty()) {
         Some(balance) => Err(format!("the books do not add up: {balance:?}")),
-        None => Ok(End { crashes, accepted: producer.accepted.len() }),
+        None => Ok(End { crashes, accepted: producer.accepted.len(), spread: producer.spread }),
     }
 }
 
@@ -114,24 +116,26 @@ fn what_was_accepted_arrives_in_order_whatever_happens() {
         Some(seed) => seed..seed + 1,
         None => 0..variable("STEADYLINE_SEEDS").unwrap_or(300),
     };
-    let (mut crashes, mut accepted, mut wrong) = (0, 0, Vec::new());
+    let (mut crashes, mut accepted, mut spread, mut wrong) = (0, 0, 0, Vec::new());
     for seed in seeds.clone() {
         match world(seed, Plant::None) {
-            Ok(end) => (crashes, accepted) = (crashes + end.crashes, accepted + end.accepted),
+            Ok(end) => {
+                (crashes, accepted, spread) = (crashes + end.crashes, accepted + end.accepted, spread + end.spread);
+            }
             Err(error) => wrong.push(format!("STEADYLINE_SEED={seed}: {error}")),
         }
     }
     assert!(wrong.is_empty(), "{} of {seeds:?} went wrong:\n{}", wrong.len(), wrong.join("\n"));
     let count = (seeds.end - seeds.start) as usize;
     assert!(
-        count == 1 || (crashes as usize > count && accepted > 20 * count),
-        "{crashes} crashes, {accepted} accepted"
+        count == 1 || (crashes as usize > count && accepted > 20 * count && spread > count),
+        "{crashes} crashes, {accepted} accepted, {spread} times in several lanes"
     );
 }
 
 #[test]
 fn the_simulation_finds_planted_bugs() {
-    for plant in [Plant::NotSynced, Plant::FolderNotSynced, Plant::CursorFirst] {
+    for plant in [Plant::NotSynced, Plant::FolderNotSynced, Plant::CursorFirst, Plant::SeriesInTwoLanes] {
         let found = (0..60).find(|seed| world(*seed, plant).is_err());
         assert!(found.is_some(), "{plant:?} was not found");
     }

@@ -40,6 +40,8 @@ pub(crate) struct Producer {
     pub(crate) accepted: Vec<(u32, u64)>,
     /// No more is produced.
     pub(crate) done: bool,
+    /// How often series were sent in several lanes.
+    pub(crate) spread: usize,
     /// The books of the life at hand.
     pub(crate) shared: Option<Shared>,
 }
@@ -58,7 +60,7 @@ fn series(feeder: u32) -> std::ops::Range<u32> {
 /// One life of the process.
 pub(crate) async fn live(seed: u64, plant: Plant, producer: Arc<Mutex<Producer>>) -> turmoil::Result {
     let shared = Shared::new(Clock::scaled(1_700_000_000_000_000_000, 1.0));
-    let branch = open(seed, plant, &shared).await;
+    let branch = open(seed, plant, &shared, Arc::clone(&producer)).await;
     producer.lock().unwrap().shared = Some(shared);
     let mut workers = JoinSet::new();
     branch.spawn_workers(&mut workers);
@@ -90,7 +92,7 @@ async fn feed(feeder: u32, mut dice: StdRng, branch: Arc<Branch>, producer: Arc<
     }
 }
 
-async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
+async fn open(seed: u64, plant: Plant, shared: &Shared, producer: Arc<Mutex<Producer>>) -> Arc<Branch> {
     let retry = RetryConfig {
         randomization_factor: 0.0,
         max_interval: Duration::from_secs(2).into(),
@@ -118,7 +120,8 @@ async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
         storage: None,
         heir: None,
     };
-    let branch = Branch::new("exporter:sim".into(), (Box::new(Lines), Arc::new(Wire), delivery), context);
+    let branch =
+        Branch::new("exporter:sim".into(), (Box::new(Lines), Arc::new(Wire(producer, plant)), delivery), context);
     // The disk may fail while it is opened: as a supervisor would, it is tried again.
     let (log, recovery) = loop {
         let options = Options { segment_bytes: 4 << 10, id: seed, ..Options::default() };
@@ -164,7 +167,7 @@ fn block(lines: &[&str], shard: u32) -> Block {
 }
 
 /// Sends to the backend.
-struct Wire;
+struct Wire(Arc<Mutex<Producer>>, Plant);
 
 #[async_trait]
 impl Sender for Wire {
@@ -183,12 +186,29 @@ impl Sender for Wire {
     }
 
     fn join_limit(&self) -> JoinLimit {
-        JoinLimit { bytes: 200, items: 20 }
+        JoinLimit { bytes: 60, items: 6 }
     }
 
     fn join(&self, blocks: &[Block]) -> Option<Block> {
         let texts: Vec<_> = blocks.iter().map(|one| String::from_utf8_lossy(one.payload.bytes())).collect();
         let lines: Vec<&str> = texts.iter().flat_map(|text| text.split(';')).collect();
         Some(block(&lines, blocks[0].shard))
+    }
+
+    fn spread(&self, blocks: &[Block], ways: usize) -> Option<Vec<Vec<Block>>> {
+        let of = |lane: usize| {
+            let texts = blocks.iter().map(|one| String::from_utf8_lossy(one.payload.bytes()).into_owned());
+            let texts: Vec<String> = texts.collect();
+            let by = if self.1 == Plant::SeriesInTwoLanes { 2..3 } else { 0..1 };
+            let is_ours = |line: &&str| line[by.clone()].bytes().map(usize::from).sum::<usize>() % ways == lane;
+            let blocks = texts.iter().filter_map(|text| {
+                let lines: Vec<&str> = text.split(';').filter(is_ours).collect();
+                (!lines.is_empty()).then(|| block(&lines, 0))
+            });
+            blocks.collect::<Vec<Block>>()
+        };
+        let lanes: Vec<Vec<Block>> = (0..ways).map(of).filter(|lane| !lane.is_empty()).collect();
+        self.0.lock().unwrap().spread += usize::from(lanes.len() > 1);
+        Some(lanes)
     }
 }

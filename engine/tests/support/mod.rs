@@ -70,6 +70,8 @@ pub struct NameConfig {
     pub wait: bool,
     /// A block a point, sharded by its name; what waits is joined.
     pub lanes: bool,
+    /// Series that wait can be told apart, so that they are sent abreast.
+    pub apart: bool,
     pub sending_queue: Option<QueueConfig>,
 }
 
@@ -157,6 +159,7 @@ struct TestEncoder {
 struct TestSender {
     stage: Arc<Stage>,
     lanes: bool,
+    apart: bool,
 }
 
 impl Component for BackendFactory {
@@ -175,7 +178,7 @@ impl Component for BackendFactory {
         }
         Some(Exporter::Queued {
             encoder: Box::new(TestEncoder { lanes: config.lanes }),
-            sender: Arc::new(TestSender { stage: stage(&config.name), lanes: config.lanes }),
+            sender: Arc::new(TestSender { stage: stage(&config.name), lanes: config.lanes, apart: config.apart }),
             delivery: DeliveryConfig { timeout: Duration::from_secs(5), retry, queue },
         })
     }
@@ -244,6 +247,16 @@ impl Sender for TestSender {
     fn join(&self, blocks: &[Block]) -> Option<Block> {
         let texts: Vec<_> = blocks.iter().map(|block| String::from_utf8_lossy(block.payload.bytes())).collect();
         Some(block(&texts.join(";"), blocks.iter().map(|block| block.items).sum()))
+    }
+
+    fn spread(&self, blocks: &[Block], ways: usize) -> Option<Vec<Vec<Block>>> {
+        let lane = |text: &str| text.split(' ').next().unwrap().bytes().map(usize::from).sum::<usize>() % ways;
+        let text = |block: &Block| String::from_utf8_lossy(block.payload.bytes()).into_owned();
+        let of = |number: usize| -> Vec<Block> {
+            let ours = blocks.iter().filter(|one| lane(&text(one)) == number);
+            ours.cloned().collect::<Vec<_>>().chunks(8).filter_map(|blocks| self.join(blocks)).collect()
+        };
+        self.apart.then(|| (0..ways).map(of).filter(|lane| !lane.is_empty()).collect())
     }
 
     fn split(&self, part: &Block) -> Option<(Block, Block)> {

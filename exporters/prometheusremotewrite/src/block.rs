@@ -1,8 +1,10 @@
 //! Blocks: requests in their final, compressed form, and what a sender needs to do to them afterwards: look inside, split,
 //! rewrite in the older version.
 
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::Bytes;
-use steadyline_component::Block;
+use steadyline_component::{Block, JoinLimit};
 use steadyline_prometheus::wire::{Counts, rw1, rw2};
 
 /// The version of remote write that a block is in; its number is [`Block::protocol`].
@@ -110,6 +112,58 @@ pub(crate) fn join(blocks: &[Block]) -> Option<Block> {
     })
 }
 
+/// The series of several blocks of version 1.0 in lanes, each series in one of them; a lane's requests are in order and
+/// within the limit. `None` as for [`join`].
+pub(crate) fn spread(blocks: &[Block], ways: usize, limit: JoinLimit) -> Option<Vec<Vec<Block>>> {
+    let first = blocks.first()?;
+    if blocks.iter().any(|block| Protocol::of(block) != Protocol::V1) {
+        return None;
+    }
+    let like = Block { time_range: steadyline_component::exporter::time_range_of(blocks), ..first.clone() };
+    let hasher = RandomState::new();
+    let mut lanes: Vec<Lane> = (0..ways).map(|_| Lane::default()).collect();
+    for block in blocks {
+        let mut shares = vec![Vec::new(); ways];
+        rw1::spread(&request(block)?, &mut shares, |labels| hasher.hash_one(labels) as usize % ways).ok()?;
+        for (lane, share) in lanes.iter_mut().zip(shares) {
+            lane.add(&share, limit, &like);
+        }
+    }
+    Some(lanes.into_iter().map(|lane| lane.end(&like)).filter(|lane| !lane.is_empty()).collect())
+}
+
+/// Series that are sent one request after the other.
+#[derive(Default)]
+struct Lane {
+    request: Vec<u8>,
+    items: u64,
+    done: Vec<Block>,
+}
+
+impl Lane {
+    fn add(&mut self, share: &[u8], limit: JoinLimit, like: &Block) {
+        let more = items(Protocol::V1.count(share));
+        if !limit.fits((self.request.len() + share.len()) as u64, self.items + more) {
+            self.cut(like);
+        }
+        self.request.extend_from_slice(share);
+        self.items += more;
+    }
+
+    fn cut(&mut self, like: &Block) {
+        if !self.request.is_empty() {
+            self.done.push(with_request(like, Protocol::V1, &self.request));
+            self.request.clear();
+            self.items = 0;
+        }
+    }
+
+    fn end(mut self, like: &Block) -> Vec<Block> {
+        self.cut(like);
+        self.done
+    }
+}
+
 /// A block of version 2.0 in version 1.0.
 pub(crate) fn recode(block: &Block) -> Option<Block> {
     if Protocol::of(block) == Protocol::V1 {
@@ -149,4 +203,73 @@ fn render(labels: &[(String, String)]) -> String {
     let pairs: Vec<String> =
         labels.iter().filter(|(name, _)| name != "__name__").map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{name}{{{}}}", pairs.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block with one sample for each of these series.
+    fn block(series: std::ops::Range<u32>, time: i64) -> Block {
+        let name = rw1::label_name_prefix("__name__");
+        let mut request = Vec::new();
+        for number in series {
+            rw1::put_series(&mut request, [(&*name, format!("s{number}").as_bytes())].into_iter(), 0, time);
+        }
+        let empty = Block {
+            payload: Bytes::new().into(),
+            items: 0,
+            protocol: 1,
+            shard: 3,
+            uncompressed: 0,
+            time_range: (time as u64, time as u64),
+            receipts: Vec::new(),
+            term: None,
+            permit: None,
+        };
+        with_request(&empty, Protocol::V1, &request)
+    }
+
+    /// Series and times in the order in which they stand in blocks.
+    fn samples(blocks: &[Block]) -> Vec<(String, String)> {
+        let requests = blocks.iter().map(|block| request(block).unwrap());
+        let all = requests.flat_map(|request| {
+            rw1::series(&request)
+                .map(|series| (owned(rw1::series_labels(series))[0].1.clone(), format!("{series:?}")))
+                .collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn lanes_share_the_series_and_keep_their_order_and_the_limit() {
+        let blocks: Vec<Block> = (1..=20).map(|time| block(0..50, time)).collect();
+        let limit = JoinLimit { bytes: 1 << 20, items: 100 };
+        let lanes = spread(&blocks, 4, limit).unwrap();
+        assert_eq!(lanes.len(), 4);
+        let mut series = std::collections::BTreeMap::new();
+        for (number, lane) in lanes.iter().enumerate() {
+            assert!(lane.iter().all(|block| block.items <= 100 && block.shard == 3 && block.time_range == (1, 20)));
+            for (name, sample) in samples(lane) {
+                let (at, known): &mut (usize, Vec<String>) = series.entry(name).or_insert((number, Vec::new()));
+                assert_eq!(*at, number);
+                known.push(sample);
+            }
+        }
+        let of = |wanted: &str| {
+            let all = samples(&blocks).into_iter().filter(|(name, _)| name == wanted);
+            all.map(|(_, sample)| sample).collect::<Vec<String>>()
+        };
+        assert_eq!(series.len(), 50);
+        for (name, (_, known)) in &series {
+            assert_eq!(*known, of(name), "{name}");
+        }
+        assert_eq!(lanes.iter().flatten().map(|block| block.items).sum::<u64>(), 1000);
+    }
+
+    #[test]
+    fn what_is_not_of_version_1_is_not_taken_apart() {
+        let second = Block { protocol: 2, ..block(0..2, 1) };
+        assert!(spread(&[block(0..2, 1), second], 2, JoinLimit { bytes: 1000, items: 10 }).is_none());
+    }
 }

@@ -109,6 +109,10 @@ impl Sender for RemoteWriteSender {
         block::join(blocks)
     }
 
+    fn spread(&self, blocks: &[Block], ways: usize) -> Option<Vec<Vec<Block>>> {
+        block::spread(blocks, ways, self.join_limit)
+    }
+
     fn recode(&self, block: &Block) -> Option<Block> {
         block::recode(block)
     }

@@ -162,6 +162,35 @@ pub fn split(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((first.to_vec(), second.to_vec()))
 }
 
+/// Sorts the series of a request into lanes, by their encoded labels; their bytes are moved, not decoded. Descriptions go
+/// to the first lane.
+///
+/// # Errors
+/// The bytes are no request; some of it may have been moved.
+pub fn spread(request: &[u8], lanes: &mut [Vec<u8>], lane: impl Fn(&[u8]) -> usize) -> Result<(), Malformed> {
+    for field in Fields::new(request) {
+        let field = field?;
+        let to = if field.number == SERIES { lane(labels_of(field.bytes()?)?) } else { 0 };
+        if let Some(to) = lanes.get_mut(to) {
+            to.extend_from_slice(field.raw);
+        }
+    }
+    Ok(())
+}
+
+/// The encoded labels that a series begins with.
+fn labels_of(series: &[u8]) -> Result<&[u8], Malformed> {
+    let mut end = 0;
+    for field in Fields::new(series) {
+        let field = field?;
+        if field.number != 1 {
+            break;
+        }
+        end += field.raw.len();
+    }
+    Ok(&series[..end])
+}
+
 /// Counts what a request holds.
 pub fn count(request: &[u8]) -> Result<Counts, Malformed> {
     let mut counts = Counts::default();

@@ -60,7 +60,7 @@ impl Queue {
                 let place = |seq| (seq, number, generation.number);
                 clean &= shard.front.is_none();
                 if let Some(front) = shard.front.as_ref().filter(|front| front.disk.is_none()) {
-                    let parts = (front.seq..).zip(&front.parts);
+                    let parts = (front.seq..).zip(front.parts());
                     records.extend(parts.map(|(seq, part)| record(&part.block, place(seq), front.accepted)));
                 }
                 records.extend(shard.memory.iter().map(|entry| record(&entry.block, place(entry.seq), entry.accepted)));
@@ -107,7 +107,8 @@ async fn keep(backing: &dyn Backing, records: Vec<Record>, clean: bool) -> Resul
 fn take_blocks(state: &mut State) -> Vec<Block> {
     let mut blocks = Vec::new();
     for shard in state.generations.iter_mut().flat_map(|of| &mut of.shards) {
-        blocks.extend(shard.front.take().into_iter().flat_map(|front| front.parts).map(|part| part.block));
+        let parts = shard.front.take().into_iter().flat_map(|front| front.lanes.into_iter().flatten());
+        blocks.extend(parts.map(|part| part.block));
         blocks.extend(shard.memory.drain(..).map(|entry| entry.block));
     }
     blocks

@@ -25,7 +25,7 @@ pub use push::Refused;
 pub(super) use push::{Layout, Write};
 pub(super) use state::Part;
 use state::{Generation, State};
-pub(super) use take::JOIN;
+pub use take::Reach;
 pub(super) use write::Commit;
 
 /// Blocks that wait for their workers.

@@ -77,11 +77,26 @@ pub(super) struct Entry {
 /// What a shard's worker is at: one block, or several that became one request, or what a block was cut into.
 #[derive(Debug)]
 pub(super) struct Front {
-    pub(super) parts: VecDeque<Part>,
+    /// What may be sent at the same time: each series is in one lane, and the parts of a lane are in order.
+    pub(super) lanes: Vec<VecDeque<Part>>,
     pub(super) seq: u64,
     pub(super) accepted: u64,
     /// What to acknowledge when all parts are settled; `None`: it is in memory only.
     pub(super) disk: Option<OnDisk>,
+}
+
+impl Front {
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.lanes.iter().flatten()
+    }
+
+    pub(super) fn lane(&mut self, lane: usize) -> Option<&mut VecDeque<Part>> {
+        self.lanes.get_mut(lane)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.lanes.iter().all(VecDeque::is_empty)
+    }
 }
 
 /// What of the disk a front stands for.
@@ -144,6 +159,11 @@ impl Scale {
     pub(super) fn rebound(&mut self, bounds: RangeInclusive<u32>) {
         self.wanted = self.wanted.clamp(*bounds.start(), *bounds.end());
         self.bounds = bounds;
+    }
+
+    /// Whether there has been a backlog for long enough to do something about it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind_since.is_some_and(|since| since.elapsed() >= BEHIND)
     }
 
     /// Learns whether anything waits behind what is under way.
@@ -219,6 +239,12 @@ impl State {
         of.shards.get_mut(shard as usize)
     }
 
+    /// How many requests one shard may have under way: its share of all, once there is a backlog.
+    pub(super) fn abreast(&self) -> usize {
+        let shards = self.generations.front().map_or(1, |first| first.shards.len());
+        if self.scale.is_behind() { (self.scale.most() as usize / shards).max(1) } else { 1 }
+    }
+
     /// Makes the number of shards what it should be, in a new generation, unless somebody writes to the last one.
     pub(super) fn resize(&mut self) {
         let wanted = self.scale.wanted;
@@ -263,7 +289,7 @@ impl State {
     /// Requests that wait or are under way.
     pub(super) fn blocks(&self) -> u64 {
         let of = |shard: &Shard| {
-            let front = shard.front.as_ref().map_or(0, |front| front.parts.len());
+            let front = shard.front.as_ref().map_or(0, |front| front.parts().count());
             (front + shard.memory.len()) as u64 + shard.disk
         };
         self.generations.iter().flat_map(|generation| &generation.shards).map(of).sum()
@@ -283,7 +309,7 @@ impl Generation {
 impl Shard {
     /// Items of what is in memory.
     pub(super) fn items(&self) -> u64 {
-        let parts = self.front.iter().flat_map(|front| &front.parts).map(|part| part.block.items);
+        let parts = self.front.iter().flat_map(Front::parts).map(|part| part.block.items);
         parts.chain(self.memory.iter().map(|entry| entry.block.items)).sum()
     }
 

@@ -14,39 +14,69 @@ use super::state::{Entry, Front, OnDisk, Shard, State};
 use super::{Part, Queue, cost, size};
 
 /// As many blocks as one request is made of, at most.
-pub(in crate::delivery) const JOIN: usize = 64;
+const JOIN: usize = 64;
 
 /// What there is for a worker.
 enum Next {
-    Part(Part),
-    Memory(Vec<Entry>),
+    /// So many lanes.
+    Lanes(usize),
+    Memory(Vec<Entry>, Reach),
     /// `blocks`: how many are known to be there.
     Disk {
         generation: u32,
         after: u64,
         blocks: u64,
+        reach: Reach,
     },
     Nothing,
     End,
 }
 
+/// How much a worker takes at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// One request.
+    pub limit: JoinLimit,
+    /// So many of them.
+    pub requests: usize,
+}
+
+impl Reach {
+    /// Whether so many bytes and items are within it.
+    pub fn fits(&self, bytes: u64, items: u64) -> bool {
+        self.limit.times(self.requests).fits(bytes, items)
+    }
+
+    /// The most blocks.
+    pub fn blocks(&self) -> usize {
+        JOIN * self.requests
+    }
+}
+
 impl Queue {
-    /// What a shard's worker does next; it stays first until it is settled. Waits for something. `None`: the queue is
-    /// closed and nothing is left for this worker.
-    pub async fn front(&self, shard: u32, sender: &dyn Sender) -> Option<Part> {
+    /// Waits until a shard has something to send, and says in how many lanes: what is in different lanes may be sent at
+    /// the same time. It stays first until all of it is settled. There are several lanes if the shard is behind a
+    /// backend that `works`, and has more than its share of what may be under way. `None`: the queue is closed and nothing
+    /// is left for this worker.
+    pub async fn front(
+        &self,
+        shard: u32,
+        sender: &dyn Sender,
+        works: impl Fn() -> bool + Send + Sync,
+    ) -> Option<usize> {
         let ready = self.ready(shard)?;
         loop {
             let notified = ready.notified();
-            match self.next(shard, sender.join_limit()) {
-                Next::Part(part) => {
+            match self.next(shard, sender.join_limit(), works()) {
+                Next::Lanes(lanes) => {
                     if let Some(backing) = self.backing.get() {
                         backing.caught_up(shard).await;
                     }
-                    return Some(part);
+                    return Some(lanes);
                 }
-                Next::Memory(entries) => self.take_memory(shard, entries, sender),
-                Next::Disk { generation, after, blocks } => {
-                    self.take_disk((generation, shard), after, blocks, sender).await;
+                Next::Memory(entries, reach) => self.take_memory(shard, entries, reach, sender),
+                Next::Disk { generation, after, blocks, reach } => {
+                    self.take_disk((generation, shard), after, blocks, reach, sender).await;
                 }
                 Next::Nothing => notified.await,
                 Next::End => return None,
@@ -54,12 +84,20 @@ impl Queue {
         }
     }
 
+    /// What is first in a lane of what [`Queue::front`] found.
+    pub fn part(&self, (shard, lane): (u32, usize)) -> Option<Part> {
+        let mut state = self.lock();
+        let front = first_shard(&mut state, shard)?.front.as_mut()?;
+        front.lane(lane)?.front().cloned()
+    }
+
     fn ready(&self, shard: u32) -> Option<Arc<Notify>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).get(shard as usize).cloned()
     }
 
-    fn next(&self, number: u32, join: JoinLimit) -> Next {
+    fn next(&self, number: u32, limit: JoinLimit, works: bool) -> Next {
         let mut state = self.lock();
+        let reach = Reach { limit, requests: if works { state.abreast() } else { 1 } };
         let done = state.closed && state.items + state.announced == 0 && state.blocks() == 0;
         let several = state.generations.len() > 1;
         let closed = state.closed;
@@ -67,58 +105,64 @@ impl Queue {
         let Some((generation, Some(shard))) = first else {
             return if done { Next::End } else { Next::Nothing };
         };
-        if let Some(part) = shard.front.as_ref().and_then(|front| front.parts.front()) {
-            return Next::Part(part.clone());
+        if let Some(front) = &shard.front {
+            return Next::Lanes(front.lanes.len());
         }
         if !shard.memory.is_empty() {
             shard.busy = true;
-            return Next::Memory(batch(&mut shard.memory, join));
+            return Next::Memory(batch(&mut shard.memory, reach), reach);
         }
         if shard.disk > 0 {
-            return Next::Disk { generation, after: shard.taken, blocks: shard.disk };
+            return Next::Disk { generation, after: shard.taken, blocks: shard.disk, reach };
         }
         if done || (closed && !several) { Next::End } else { Next::Nothing }
     }
 
     /// Makes one request of what was taken out of memory. Nobody else takes from this shard, and in between there is
     /// no point where this could be left.
-    fn take_memory(&self, number: u32, entries: Vec<Entry>, sender: &dyn Sender) {
+    fn take_memory(&self, number: u32, entries: Vec<Entry>, reach: Reach, sender: &dyn Sender) {
         let bytes: u64 = entries.iter().map(|entry| size(&entry.block)).sum();
         let items: u64 = entries.iter().map(|entry| entry.block.items).sum();
         let (seq, accepted) = entries.first().map_or((0, 0), |first| (first.seq, first.accepted));
         let fresh = self.fresh(entries.into_iter().map(|entry| (entry.block, entry.accepted)));
-        let parts: VecDeque<Part> = join(fresh, sender).into_iter().map(Part::from).collect();
+        let lanes = lanes(fresh, reach, sender, false);
         let mut guard = self.lock();
         let state = &mut *guard;
-        let after: u64 = parts.iter().map(|part| size(&part.block)).sum();
+        let after: u64 = lanes.iter().flatten().map(|part| size(&part.block)).sum();
         state.memory_bytes = (state.memory_bytes + after).saturating_sub(bytes);
-        state.items = (state.items + items_of(&parts)).saturating_sub(items);
+        state.items = (state.items + items_of(lanes.iter().flatten())).saturating_sub(items);
         if let Some(shard) = first_shard(state, number) {
             shard.busy = false;
-            shard.front = (!parts.is_empty()).then_some(Front { parts, seq, accepted, disk: None });
+            shard.front = (!lanes.is_empty()).then_some(Front { lanes, seq, accepted, disk: None });
         }
         self.moved(guard);
     }
 
-    async fn take_disk(&self, (generation, number): (u32, u32), after: u64, blocks: u64, sender: &dyn Sender) {
+    async fn take_disk(
+        &self,
+        (generation, number): (u32, u32),
+        after: u64,
+        blocks: u64,
+        reach: Reach,
+        sender: &dyn Sender,
+    ) {
         let Some(backing) = self.backing.get() else { return };
-        let stored = backing.read(generation, number, after, sender.join_limit()).await;
-        let took = self.took(number, stored, blocks, sender);
+        let stored = backing.read((generation, number), after, reach).await;
+        let took = self.took(number, stored, blocks, reach, sender);
         if let Some(last) = took {
             backing.acknowledge(number, last);
         }
     }
 
     /// Makes one request of what was read. If nothing of it is left to send, says up to where it is done with.
-    fn took(&self, number: u32, stored: Vec<Stored>, known: u64, sender: &dyn Sender) -> Option<u64> {
+    fn took(&self, number: u32, stored: Vec<Stored>, known: u64, reach: Reach, sender: &dyn Sender) -> Option<u64> {
         let Read { blocks, accepted, first, last, count, bytes, items, replay } = self.read(stored);
         let fresh = self.fresh(blocks.into_iter());
-        let parts: VecDeque<Part> =
-            join(fresh, sender).into_iter().map(|block| Part { replay, ..Part::from(block) }).collect();
+        let lanes = lanes(fresh, reach, sender, replay);
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.items = (state.items + items_of(&parts)).saturating_sub(items);
-        let left = !parts.is_empty();
+        state.items = (state.items + items_of(lanes.iter().flatten())).saturating_sub(items);
+        let left = !lanes.is_empty();
         if !left {
             state.disk_bytes = state.disk_bytes.saturating_sub(bytes);
             state.disk_blocks = state.disk_blocks.saturating_sub(count);
@@ -129,7 +173,7 @@ impl Queue {
             shard.taken = shard.taken.max(last);
             if left {
                 let disk = Some(OnDisk { last, bytes, blocks: count });
-                shard.front = Some(Front { parts, seq: first, accepted, disk });
+                shard.front = Some(Front { lanes, seq: first, accepted, disk });
             }
         }
         if count == 0 {
@@ -214,19 +258,21 @@ impl Queue {
         }
     }
 
-    /// Whether what is first in a shard has become too old while it was tried.
-    pub fn has_aged(&self, shard: u32) -> bool {
+    /// Whether what is first in a lane has become too old while it was tried.
+    pub fn has_aged(&self, (shard, lane): (u32, usize)) -> bool {
         let now = self.clock.now().unix_nanos;
         let mut state = self.lock();
-        let front = first_shard(&mut state, shard).and_then(|shard| shard.front.as_ref());
+        let front = first_shard(&mut state, shard).and_then(|shard| shard.front.as_mut());
         front.is_some_and(|front| {
-            front.parts.front().is_some_and(|part| self.is_too_old(&part.block, front.accepted, now))
+            let accepted = front.accepted;
+            let first = front.lane(lane).and_then(|lane| lane.front());
+            first.is_some_and(|part| self.is_too_old(&part.block, accepted, now))
         })
     }
 
-    /// What was first in a shard is settled or given up; the caller has counted it. Returns it.
-    pub fn settled(&self, number: u32) -> Option<Part> {
-        let (part, done) = self.pop(number)?;
+    /// What was first in a lane is settled or given up; the caller has counted it. Returns it.
+    pub fn settled(&self, (number, lane): (u32, usize)) -> Option<Part> {
+        let (part, done) = self.pop(number, lane)?;
         if let (Some(disk), Some(backing)) = (done, self.backing.get()) {
             backing.acknowledge(number, disk.last);
         }
@@ -240,13 +286,13 @@ impl Queue {
         }
     }
 
-    fn pop(&self, number: u32) -> Option<(Part, Option<OnDisk>)> {
+    fn pop(&self, number: u32, lane: usize) -> Option<(Part, Option<OnDisk>)> {
         let mut guard = self.lock();
         let state = &mut *guard;
         let shard = first_shard(state, number)?;
         let front = shard.front.as_mut()?;
-        let part = front.parts.pop_front()?;
-        let (in_memory, is_done) = (front.disk.is_none(), front.parts.is_empty());
+        let part = front.lane(lane)?.pop_front()?;
+        let (in_memory, is_done) = (front.disk.is_none(), front.is_done());
         let done = if is_done { shard.front.take().and_then(|front| front.disk) } else { None };
         state.items = state.items.saturating_sub(part.block.items);
         state.scale.went(part.block.items);
@@ -261,17 +307,18 @@ impl Queue {
         Some((part, done))
     }
 
-    /// Puts parts in place of the first of a shard, in order: halves, or the same in another protocol.
+    /// Puts parts in place of the first of a lane, in order: halves, or the same in another protocol.
     /// They may take more room than there is; nothing that was accepted is lost for that.
-    pub fn replace(&self, number: u32, parts: Vec<Part>) {
+    pub fn replace(&self, (number, lane): (u32, usize), parts: Vec<Part>) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(front) = first_shard(state, number).and_then(|shard| shard.front.as_mut()) else { return };
-        let Some(old) = front.parts.pop_front() else { return };
-        let (bytes, items) = (parts.iter().map(|part| size(&part.block)).sum::<u64>(), items_of(&parts));
         let in_memory = front.disk.is_none();
+        let Some(lane) = front.lane(lane) else { return };
+        let Some(old) = lane.pop_front() else { return };
+        let (bytes, items) = (parts.iter().map(|part| size(&part.block)).sum::<u64>(), items_of(&parts));
         for part in parts.into_iter().rev() {
-            front.parts.push_front(part);
+            lane.push_front(part);
         }
         if in_memory {
             state.memory_bytes = (state.memory_bytes + bytes).saturating_sub(size(&old.block));
@@ -331,20 +378,69 @@ fn items_of<'a>(parts: impl IntoIterator<Item = &'a Part>) -> u64 {
     parts.into_iter().map(|part| part.block.items).sum()
 }
 
-/// The first entries that may go in one request, at least one.
-fn batch(entries: &mut VecDeque<Entry>, join: JoinLimit) -> Vec<Entry> {
+/// The first entries that are within reach, at least one.
+fn batch(entries: &mut VecDeque<Entry>, reach: Reach) -> Vec<Entry> {
     let mut batch: Vec<Entry> = Vec::new();
     let (mut bytes, mut items) = (0, 0);
     while let Some(entry) = entries.front() {
         bytes += entry.block.uncompressed;
         items += entry.block.items;
         let alike = batch.first().is_none_or(|first| is_alike(&first.block, &entry.block));
-        if !batch.is_empty() && (!join.fits(bytes, items) || !alike || batch.len() == JOIN) {
+        if !batch.is_empty() && (!reach.fits(bytes, items) || !alike || batch.len() == reach.blocks()) {
             break;
         }
         batch.extend(entries.pop_front());
     }
     batch
+}
+
+/// What is sent of these: one block of all if that may be, else several abreast if their series can be told apart, else
+/// one after the other.
+fn lanes(blocks: Vec<Block>, reach: Reach, sender: &dyn Sender, replay: bool) -> Vec<VecDeque<Part>> {
+    let lane = |blocks: Vec<Block>| blocks.into_iter().map(|block| Part { replay, ..Part::from(block) }).collect();
+    if blocks.is_empty() {
+        return Vec::new();
+    }
+    let bytes = blocks.iter().map(|block| block.uncompressed).sum();
+    let items = blocks.iter().map(|block| block.items).sum();
+    if blocks.len() <= JOIN && reach.limit.fits(bytes, items) {
+        return vec![lane(join(blocks, sender))];
+    }
+    match spread(&blocks, reach, sender) {
+        Some(lanes) => lanes.into_iter().map(lane).collect(),
+        None => vec![lane(in_turn(blocks, reach.limit, sender))],
+    }
+}
+
+/// As few blocks as may be, in order.
+fn in_turn(blocks: Vec<Block>, limit: JoinLimit, sender: &dyn Sender) -> Vec<Block> {
+    let (mut joined, mut next) = (Vec::new(), Vec::new());
+    let (mut bytes, mut items) = (0, 0);
+    for block in blocks {
+        (bytes, items) = (bytes + block.uncompressed, items + block.items);
+        if next.len() == JOIN || !limit.fits(bytes, items) {
+            (bytes, items) = (block.uncompressed, block.items);
+            joined.extend(join(std::mem::take(&mut next), sender));
+        }
+        next.push(block);
+    }
+    joined.extend(join(next, sender));
+    joined
+}
+
+fn spread(blocks: &[Block], reach: Reach, sender: &dyn Sender) -> Option<Vec<Vec<Block>>> {
+    if reach.requests < 2 || !blocks.windows(2).all(|pair| is_alike(&pair[0], &pair[1])) {
+        return None;
+    }
+    let mut lanes = sender.spread(blocks, reach.requests)?;
+    let first = blocks.first()?;
+    for block in lanes.iter_mut().flatten() {
+        block.shard = first.shard;
+        block.term = first.term.clone();
+        // Who waits for one of them waits for all that was taken with it.
+        block.receipts = blocks.iter().flat_map(|block| block.receipts.iter().cloned()).collect();
+    }
+    Some(lanes)
 }
 
 fn is_alike(a: &Block, b: &Block) -> bool {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use async_trait::async_trait;
 use steadyline_blocklog::Record;
 use steadyline_component::config::ByteSize;
-use steadyline_component::{Attempt, JoinLimit, Kind, Outcome, Sender};
+use steadyline_component::{Attempt, Kind, Outcome, Sender};
 use steadyline_telemetry::Signal;
 use tokio::sync::Semaphore;
 
@@ -37,7 +37,7 @@ impl Backing for SlowDisk {
         Ok(())
     }
 
-    async fn read(&self, _: u32, _: u32, after: u64, _: JoinLimit) -> Vec<Stored> {
+    async fn read(&self, _: (u32, u32), after: u64, _: Reach) -> Vec<Stored> {
         let records: Vec<Record> =
             self.records.lock().unwrap().iter().filter(|of| of.meta.seq > after).cloned().collect();
         if records.is_empty() {
@@ -90,8 +90,8 @@ async fn push(queue: Arc<Queue>, name: &'static str) {
 }
 
 async fn next(queue: &Queue) -> String {
-    let part = queue.front(0, &NoSender).await.unwrap();
-    queue.settled(0).unwrap();
+    assert_eq!(queue.front(0, &NoSender, || true).await, Some(1));
+    let part = queue.settled((0, 0)).unwrap();
     String::from_utf8(part.block.payload.bytes().to_vec()).unwrap()
 }
 

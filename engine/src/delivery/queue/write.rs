@@ -198,6 +198,7 @@ impl Shard {
         }
         self.taken = seq;
         let disk = Some(OnDisk { last: seq, bytes: size(&block), blocks: 1 });
-        self.front = Some(Front { parts: [Part::from(block)].into(), seq, accepted, disk });
+        let lanes = vec![[Part::from(block)].into()];
+        self.front = Some(Front { lanes, seq, accepted, disk });
     }
 }
