@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -61,6 +62,10 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// # Errors
     /// As the file system has it.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Calls `read` with each of these numbers, several at a time, if that brings what it reads into memory sooner.
+    /// Nothing depends on it.
+    fn ahead(&self, _numbers: &[u32], _read: &(dyn Fn(u32) + Sync)) {}
 }
 
 /// An open file.
@@ -102,6 +107,9 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Threads that read ahead: they wait for the disk, each for one place.
+const READERS: usize = 16;
+
 /// The file system of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -137,6 +145,20 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         fs::File::open(folder)?.sync_all()
+    }
+
+    fn ahead(&self, numbers: &[u32], read: &(dyn Fn(u32) + Sync)) {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..READERS.min(numbers.len()) {
+                // One thread less is only slower.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || {
+                    while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        read(number);
+                    }
+                });
+            }
+        });
     }
 }
 

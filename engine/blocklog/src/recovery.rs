@@ -16,6 +16,7 @@ use crate::record::{Amount, Entry};
 use crate::scan::{Authority, Checked, Damage, Survey, check};
 use crate::segments::{Readers, Segment, Segments, listed, segment_name};
 use crate::sync::Shared;
+use crate::walk::{Found, Walk};
 
 /// What was found when a log was opened.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,7 @@ pub(crate) fn open<D: Disk>(disk: D, folder: &Path, options: Options) -> Result<
         disk,
     };
     opening.tell_of_files(&survey, &state, before.is_some());
+    opening.disk.ahead(&survey.numbers, &|number| opening.read_headers(number));
     let authority = Authority { manifest: before.as_ref(), synced: state.synced };
     for &number in &survey.numbers {
         opening.take_in(number, survey.numbers.last() == Some(&number), &authority, &state)?;
@@ -89,6 +91,13 @@ struct Opening<D> {
 }
 
 impl<D: Disk> Opening<D> {
+    /// Reads what taking in will read, to have it in memory: on a disk each header is far from the next.
+    fn read_headers(&self, number: u32) {
+        let Ok(file) = self.disk.open(&self.folder.join(segment_name(number)), false) else { return };
+        let Ok(mut walk) = Walk::new(&file, number, self.id, u64::MAX) else { return };
+        while let Ok(Some(Found::Record { .. })) = walk.step() {}
+    }
+
     /// Takes in what a segment has and repairs it.
     fn take_in(
         &mut self,
