@@ -17,7 +17,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_sts::types::Credentials as StsCredentials;
 
 use crate::cache::Source;
-use crate::config::AssumeRole;
+use crate::access::AssumeRole;
 use crate::failure::chain;
 use crate::{AwsFailure, FailureKind};
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::batch::Batch;
+use crate::check::{CheckRow, IamStatement};
 use crate::{Host, StartError};
 
 /// A source that pushes: a listener, a queue consumer. One instance an id, whatever signals list it, so that a port
@@ -29,6 +30,17 @@ pub trait Receiver: Send {
     /// It cannot take events as it is configured; the runtime will send the event again.
     async fn invoke(&mut self, _event: &[u8], _outputs: &Outputs, _host: &Host) -> Result<Option<Vec<u8>>, StartError> {
         Ok(None)
+    }
+
+    /// Asks what it reads from whether it could be read: identity, permissions, reachability. Online; nothing was started,
+    /// and nothing is taken from the source.
+    async fn check(&mut self) -> Vec<CheckRow> {
+        Vec::new()
+    }
+
+    /// The permissions that it needs. Offline.
+    fn permissions(&self) -> Vec<IamStatement> {
+        Vec::new()
     }
 }
 

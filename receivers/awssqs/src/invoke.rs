@@ -18,7 +18,7 @@ pub(crate) async fn invoke(
     host: &Host,
 ) -> Result<Option<Vec<u8>>, StartError> {
     let Ok(event) = serde_json::from_slice::<LambdaEvent>(event) else { return Ok(None) };
-    let queue = receiver.config.queue();
+    let queue = receiver.config.shared.name();
     let is_ours = |record: &LambdaRecord| record.queue_arn.rsplit(':').next() == Some(queue);
     if event.records.is_empty() || !event.records.iter().all(is_ours) {
         return Ok(None);
