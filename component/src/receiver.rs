@@ -23,11 +23,13 @@ pub trait Receiver: Send {
     /// An error means that the source is gone for good; the process reports it and is not ready any more.
     async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError>;
 
-    /// Takes in one event of a function runtime (Lambda) instead of running, and answers in the runtime's words. Nothing
-    /// was started before. `None`: the event is not for this receiver.
+    /// Takes in one event of a function runtime (Lambda) instead of running, and answers in the runtime's words. Called
+    /// again and again, and [`Receiver::start`] is not called before: what it does is done at the first event. `None`: the
+    /// event is not for this receiver.
     ///
     /// # Errors
-    /// It cannot take events as it is configured; the runtime will send the event again.
+    /// It cannot take events as it is configured, or not any more; the runtime will send the event again, to another
+    /// instance.
     async fn invoke(&mut self, _event: &[u8], _outputs: &Outputs, _host: &Host) -> Result<Option<Vec<u8>>, StartError> {
         Ok(None)
     }
