@@ -1,73 +1,38 @@
-//! The config block of everything that speaks to AWS: region, credentials, role, endpoint, proxy, private CA.
-//! A component embeds it under a key of its own, or fills it from flat keys.
+//! How AWS is reached: region, credentials, role, endpoint, proxy, private CA; and what is wrong with them. Components fill
+//! it from keys that [`AccessConfig`](crate::AccessConfig), `TableConfig` and `QueueConfig` describe.
 
 use http::Uri;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use steadyline_component::IamStatement;
 use steadyline_component::extension::AwsConnection;
-use steadyline_config::{Duration, Secret};
+use steadyline_config::Secret;
 
-/// How to reach AWS and as whom. Everything that is left out comes from the standard AWS chain: environment,
-/// shared files, container and instance metadata.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+use crate::access::AssumeRole;
+
+/// How to reach AWS and as whom. What is left out comes from the standard AWS chain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct AwsConfig {
-    /// The region, such as `us-east-1`. Empty: from the environment, the profile or the machine.
+    /// The region. Empty: from the environment, the profile or the machine.
     pub region: String,
-    /// The profile of the shared AWS files to take credentials from. Empty: the standard chain.
-    pub profile: String,
-    /// A fixed access key id; only together with `secret_access_key`.
-    pub access_key_id: String,
-    /// The secret that belongs to `access_key_id`.
-    pub secret_access_key: Secret,
-    /// The session token of temporary keys.
-    pub session_token: Secret,
-    /// A role to assume with these credentials, in this account or in another one.
-    pub assume_role: AssumeRole,
     /// The URL of the service, for emulators and private endpoints. Empty: the region's own.
     pub endpoint: String,
-    /// Whether to use FIPS endpoints. Left out: as the environment or the profile says.
+    /// See [`AccessConfig::profile`](crate::AccessConfig::profile).
+    pub profile: String,
+    /// See [`AccessConfig::access_key_id`](crate::AccessConfig::access_key_id).
+    pub access_key_id: String,
+    /// See [`AccessConfig::secret_access_key`](crate::AccessConfig::secret_access_key).
+    pub secret_access_key: Secret,
+    /// See [`AccessConfig::session_token`](crate::AccessConfig::session_token).
+    pub session_token: Secret,
+    /// See [`AccessConfig::assume_role`](crate::AccessConfig::assume_role).
+    pub assume_role: AssumeRole,
+    /// See [`AccessConfig::use_fips`](crate::AccessConfig::use_fips).
     pub use_fips: Option<bool>,
-    /// Whether to use endpoints that have IPv6 addresses too. Left out: as the environment or the profile says.
+    /// See [`AccessConfig::use_dual_stack`](crate::AccessConfig::use_dual_stack).
     pub use_dual_stack: Option<bool>,
-    /// The URL of an HTTP proxy. Empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say. Never used for loopback
-    /// and for the metadata services of containers and instances.
+    /// See [`AccessConfig::proxy_url`](crate::AccessConfig::proxy_url).
     pub proxy_url: String,
-    /// A file with certificates (PEM) of authorities to trust besides those of the system.
+    /// See [`AccessConfig::ca_file`](crate::AccessConfig::ca_file).
     pub ca_file: String,
-}
-
-/// A role to assume. An empty `arn` means none, so that an unset variable can switch it off.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AssumeRole {
-    /// The role's ARN: `arn:aws:iam::123456789012:role/amp-writer`. Empty: no role is assumed.
-    pub arn: String,
-    /// The external id that the role's trust policy asks for.
-    pub external_id: String,
-    /// The name of the session, as CloudTrail shows it.
-    pub session_name: String,
-    /// The region whose STS is asked. Empty: the component's own region.
-    pub sts_region: String,
-    /// The URL of STS, for private endpoints. Empty: the region's own.
-    pub sts_endpoint: String,
-    /// How long a session lasts: 15m to 12h, at most what the role allows; at most 1h if the role is assumed with the
-    /// credentials of another role.
-    pub duration: Duration,
-}
-
-impl Default for AssumeRole {
-    fn default() -> Self {
-        Self {
-            arn: String::new(),
-            external_id: String::new(),
-            session_name: "steadyline".to_owned(),
-            sts_region: String::new(),
-            sts_endpoint: String::new(),
-            duration: Duration::from_secs(3600),
-        }
-    }
 }
 
 /// A mistake that shows without asking AWS.
@@ -204,6 +169,8 @@ fn is_role_arn(arn: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use steadyline_config::Duration;
+
     use super::*;
 
     const ARN: &str = "arn:aws:iam::123456789012:role/amp/writer";
@@ -273,7 +240,7 @@ mod tests {
             session_token: Secret::new("hunter3"),
             ..AwsConfig::default()
         };
-        let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+        let shown = format!("{config:?}");
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }

@@ -16,8 +16,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::types::Credentials as StsCredentials;
 
+use crate::access::AssumeRole;
 use crate::cache::Source;
-use crate::config::AssumeRole;
 use crate::failure::chain;
 use crate::{AwsFailure, FailureKind};
 

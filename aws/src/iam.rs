@@ -33,6 +33,18 @@ pub fn assume_role(arn: &str) -> IamStatement {
     }
 }
 
+/// The ARN of a resource; `<region>` and `<account>` where they are not known.
+pub fn arn(service: &str, region: &str, account: &str, resource: &str) -> String {
+    let partition = match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    let region = if region.is_empty() { "<region>" } else { region };
+    let account = if account.is_empty() { "<account>" } else { account };
+    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+}
+
 /// What a statement is about: what must be the same for two statements to be one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Subject {
@@ -114,6 +126,18 @@ mod tests {
             ]
         });
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn arns_are_in_their_partition_and_say_what_is_not_known() {
+        for (region, account, expected) in [
+            ("us-east-1", "1", "arn:aws:sqs:us-east-1:1:q"),
+            ("cn-north-1", "1", "arn:aws-cn:sqs:cn-north-1:1:q"),
+            ("us-gov-west-1", "", "arn:aws-us-gov:sqs:us-gov-west-1:<account>:q"),
+            ("", "", "arn:aws:sqs:<region>:<account>:q"),
+        ] {
+            assert_eq!(arn("sqs", region, account, "q"), expected);
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | take region, keys, role, proxy from config | [`AwsConfig`], [`AssumeRole`] |
+//! | take keys, role, proxy from config | [`AccessConfig`], [`AssumeRole`], giving an [`AwsConfig`] |
+//! | take a table's or a queue's place from config, with all of that | [`TableConfig`], [`QueueConfig`] |
 //! | get an SDK config or credentials, shared and renewed | [`SharedConfig`] |
 //! | sign any HTTP request | [`Signer`] |
 //! | say how far off the clock is | [`Skew`] |
@@ -12,6 +13,7 @@
 //! | print the permissions that a config needs | [`iam`] |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod access;
 mod cache;
 mod clock;
 mod config;
@@ -23,11 +25,14 @@ pub mod iam;
 mod queue;
 mod shared;
 mod signer;
+mod table;
 
+pub use access::{AccessConfig, AssumeRole};
 pub use aws_credential_types::Credentials;
 pub use clock::Skew;
-pub use config::{AssumeRole, AwsConfig, ConfigProblem};
+pub use config::{AwsConfig, ConfigProblem};
 pub use failure::{Answer, AwsFailure, FailureKind, ThrottleReason, classify};
-pub use queue::QueueUrl;
+pub use queue::{QueueConfig, QueueUrl};
 pub use shared::{Identity, SharedConfig, behavior_version};
 pub use signer::{SignError, Signer};
+pub use table::{TableConfig, TablePlace};

@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::batch::Batch;
+use crate::check::{CheckRow, IamStatement};
 use crate::{Host, StartError};
 
 /// A source that pushes: a listener, a queue consumer. One instance an id, whatever signals list it, so that a port
@@ -22,13 +23,26 @@ pub trait Receiver: Send {
     /// An error means that the source is gone for good; the process reports it and is not ready any more.
     async fn run(self: Box<Self>, outputs: Outputs, shutdown: Shutdown) -> Result<(), StartError>;
 
-    /// Takes in one event of a function runtime (Lambda) instead of running, and answers in the runtime's words. Nothing
-    /// was started before. `None`: the event is not for this receiver.
+    /// Takes in one event of a function runtime (Lambda) instead of running, and answers in the runtime's words. Called
+    /// again and again, and [`Receiver::start`] is not called before: what it does is done at the first event. `None`: the
+    /// event is not for this receiver.
     ///
     /// # Errors
-    /// It cannot take events as it is configured; the runtime will send the event again.
+    /// It cannot take events as it is configured, or not any more; the runtime will send the event again, to another
+    /// instance.
     async fn invoke(&mut self, _event: &[u8], _outputs: &Outputs, _host: &Host) -> Result<Option<Vec<u8>>, StartError> {
         Ok(None)
+    }
+
+    /// Asks what it reads from whether it could be read: identity, permissions, reachability. Online; nothing was started,
+    /// and nothing is taken from the source.
+    async fn check(&mut self) -> Vec<CheckRow> {
+        Vec::new()
+    }
+
+    /// The permissions that it needs. Offline.
+    fn permissions(&self) -> Vec<IamStatement> {
+        Vec::new()
     }
 }
 

@@ -46,7 +46,15 @@ async fn ask(graph: Graph) -> Vec<(String, CheckRow)> {
     }
     for receiver in graph.receivers {
         let name = format!("receiver {}", receiver.id);
-        let SourceKind::Polled(mut polling) = receiver.source else { continue };
+        let mut polling = match receiver.source {
+            SourceKind::Polled(polling) => polling,
+            // One that runs is not started: a listener's port belongs to the process that works.
+            SourceKind::Pushed(mut receiver) => {
+                rows.extend(receiver.check().await.into_iter().map(|row| (name.clone(), row)));
+                continue;
+            }
+            SourceKind::Running => continue,
+        };
         match polling.poller.start(&host).await {
             Ok(()) => rows.extend(polling.poller.check().await.into_iter().map(|row| (name.clone(), row))),
             Err(error) => rows.push((name, not_started(&error))),

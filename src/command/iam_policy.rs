@@ -15,8 +15,10 @@ pub(super) fn run(args: &ConfigArgs, registry: &Registry) -> Result<(), Failure>
     let (graph, _) = args.graph(registry, Clock::system())?;
     let mut statements: BTreeSet<IamStatement> = BTreeSet::new();
     for receiver in &graph.receivers {
-        if let SourceKind::Polled(polling) = &receiver.source {
-            statements.extend(polling.poller.permissions());
+        match &receiver.source {
+            SourceKind::Polled(polling) => statements.extend(polling.poller.permissions()),
+            SourceKind::Pushed(receiver) => statements.extend(receiver.permissions()),
+            SourceKind::Running => {}
         }
     }
     statements.extend(graph.branches.values().flat_map(|branch| branch.sender.permissions()));

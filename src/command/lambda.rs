@@ -1,5 +1,6 @@
-//! `lambda`: serves AWS Lambda's runtime API. Every call builds and starts the pipelines, takes the event in or polls once, flushes everything and only
-//! then answers: between calls the process stands still, and nothing may wait in it.
+//! `lambda`: serves AWS Lambda's runtime API. The pipelines are built and started once, before the first call, and stay as long
+//! as the environment does. A call takes its event in, or polls once, and is answered when all of that is settled: between
+//! calls the process stands still, and nothing may wait in it. Pipelines that broke are made anew at the next call.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use steadyline_component::{Clock, PassEnd};
 use steadyline_engine::Registry;
-use steadyline_engine::run::{Call, Called};
+use steadyline_engine::run::{Call, Callable, Called};
+use tokio::sync::Mutex;
 
 use super::config::ConfigArgs;
 use super::{Failure, runtime};
@@ -32,43 +34,67 @@ pub(super) fn run(args: ConfigArgs, registry: &Registry) -> Result<(), Failure> 
     // A config with errors must not wait for the first event to say so.
     let (graph, _tree) = args.graph(registry, Clock::system())?;
     crate::logging::start(&graph.plan.service.telemetry.logs);
-    drop(graph);
-    let shared = Arc::new((args, registry.clone()));
-    let serve = service_fn(move |event: LambdaEvent<Value>| {
-        let shared = Arc::clone(&shared);
-        async move { handle(&shared.0, &shared.1, event.payload).await.map_err(lambda_runtime::Error::from) }
+    let served = runtime.block_on(async {
+        // What cannot start now may at the first call, which says what is wrong if it cannot.
+        let started =
+            graph.callable().await.inspect_err(|error| tracing::error!("{error}; the first call tries again"));
+        let function = Arc::new(Function { args, registry: registry.clone(), graph: Mutex::new(started.ok()) });
+        let serve = service_fn(move |event: LambdaEvent<Value>| {
+            let function = Arc::clone(&function);
+            async move { function.handle(event.payload).await.map_err(lambda_runtime::Error::from) }
+        });
+        lambda_runtime::run(serve).await
     });
-    let served = runtime.block_on(lambda_runtime::run(serve));
     Ok(served.map_err(|error| anyhow::anyhow!("the runtime API failed: {error}"))?)
 }
 
-/// Serves one event. An error makes Lambda send the event again.
-async fn handle(args: &ConfigArgs, registry: &Registry, event: Value) -> anyhow::Result<Value> {
-    let graph = match args.graph(registry, Clock::system()) {
-        Ok((graph, _tree)) => graph,
-        Err(Failure::Config) => bail!("the config has errors; they are in the log"),
-        Err(Failure::Run(error)) => return Err(error),
-    };
-    let text = event.to_string();
-    let is_poll = is_schedule(&event);
-    let call = if is_poll { Call::Poll } else { Call::Event(text.as_bytes()) };
-    let Called { passes, answer, report } = graph.call(call).await?;
-    tracing::info!(
-        delivered = report.delivered,
-        dropped = report.dropped,
-        kept = report.kept,
-        abandoned = report.abandoned,
-        "call served"
-    );
-    if is_poll {
-        return polled(&passes, report.abandoned);
-    }
-    let answer =
-        answer.context("no receiver takes this event: an `awssqs` receiver must have the `queue_url` of its queue")?;
-    Ok(serde_json::from_slice(&answer)?)
+/// What lasts from call to call.
+struct Function {
+    args: ConfigArgs,
+    registry: Registry,
+    /// None while a call is served, and after one that broke it.
+    graph: Mutex<Option<Callable>>,
 }
 
-fn polled(passes: &[(String, PassEnd)], abandoned: u64) -> anyhow::Result<Value> {
+impl Function {
+    /// Serves one event. An error makes Lambda send the event again.
+    async fn handle(&self, event: Value) -> anyhow::Result<Value> {
+        let text = event.to_string();
+        let is_poll = is_schedule(&event);
+        let call = if is_poll { Call::Poll } else { Call::Event(text.as_bytes()) };
+        let mut place = self.graph.lock().await;
+        let mut graph = match place.take() {
+            Some(graph) => graph,
+            None => self.start().await?,
+        };
+        let Called { passes, answer, undelivered, report } = match graph.call(call).await {
+            Ok(called) => called,
+            Err(error) => {
+                let left = graph.close().await;
+                tracing::error!(abandoned = left.abandoned, kept = left.kept, "{error}; the next call starts anew");
+                return Err(error.into());
+            }
+        };
+        *place = Some(graph);
+        tracing::info!(delivered = report.delivered, dropped = report.dropped, "call served");
+        if is_poll {
+            return polled(&passes, undelivered.as_deref());
+        }
+        let answer = answer
+            .context("no receiver takes this event: an `awssqs` receiver must have the `queue_url` of its queue")?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    async fn start(&self) -> anyhow::Result<Callable> {
+        match self.args.graph(&self.registry, Clock::system()) {
+            Ok((graph, _tree)) => Ok(graph.callable().await?),
+            Err(Failure::Config) => bail!("the config has errors; they are in the log"),
+            Err(Failure::Run(error)) => Err(error),
+        }
+    }
+}
+
+fn polled(passes: &[(String, PassEnd)], undelivered: Option<&str>) -> anyhow::Result<Value> {
     if passes.is_empty() {
         bail!("a schedule polls, and no polled receiver is configured");
     }
@@ -77,8 +103,8 @@ fn polled(passes: &[(String, PassEnd)], abandoned: u64) -> anyhow::Result<Value>
     if !bad.is_empty() {
         bail!("the pass was not complete: {}", bad.join(", "));
     }
-    if abandoned > 0 {
-        bail!("{abandoned} points could not be delivered in time");
+    if let Some(why) = undelivered {
+        bail!("not everything was delivered: {why}");
     }
     Ok(serde_json::json!({"polled": passes.iter().map(|(id, _)| id).collect::<Vec<_>>()}))
 }

@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod health;
 mod iam_policy;
+#[cfg(feature = "lambda")]
 mod lambda;
 mod once;
 mod plugin;
@@ -40,6 +41,7 @@ enum Command {
     /// Run the pipelines until SIGTERM or SIGINT. `steadyline --config FILE` alone means this.
     Run(run::Args),
     /// Serve AWS Lambda: batches of an SQS queue, and schedules of EventBridge, each of which polls once.
+    #[cfg(feature = "lambda")]
     Lambda(ConfigArgs),
     /// Check a config offline, with the code that `run` uses: all errors at once, each with its place.
     Validate(validate::Args),
@@ -128,6 +130,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args, registry),
         Command::Reload(args) => reload::run(&args),
         Command::Health(args) => health::run(&args),
+        #[cfg(feature = "lambda")]
         Command::Lambda(args) => lambda::run(args, registry),
         Command::Queue(args) => queue::run(&args),
         Command::Completions { shell } => {

@@ -10,6 +10,7 @@
 //! | [`metrics`] | the metric batch: decode, encode, build, edit, look inside |
 //! | [`fingerprint`] | what tells series apart, for whoever keeps state about them |
 //! | [`streams`] | bounded state by fingerprint, forgotten when silent |
+//! | [`reading`] | what a point says, for whoever calculates with it |
 //! | [`opaque`] | traces and logs, carried as bytes and counted |
 //! | [`limits`] | what a sender may ask of the decoder |
 
@@ -17,6 +18,7 @@ pub mod fingerprint;
 pub mod limits;
 pub mod metrics;
 pub mod opaque;
+pub mod reading;
 pub mod shape;
 pub mod slot;
 pub mod streams;
@@ -27,6 +29,7 @@ pub use fingerprint::Fingerprinter;
 pub use limits::{DecodeError, Limits};
 pub use metrics::{Metric, MetricKind, Metrics, MetricsBuilder, NumberKind, Point, Temporality};
 pub use opaque::Opaque;
+pub use reading::Reading;
 pub use shape::{ShapeId, ShapeTable};
 pub use slot::{Slot, Value, ValueKind};
 pub use streams::Streams;

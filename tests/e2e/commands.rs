@@ -118,6 +118,54 @@ async fn the_iam_policy_is_the_least_that_is_needed() {
     assert!(!out.contains("\"*\"") && !out.contains("dynamodb:*") && !out.contains("dynamodb:Put"), "{out}");
 }
 
+/// Everything that speaks to AWS, in one config.
+const ALL_OF_AWS: &str = r#"
+extensions:
+  dynamodb_storage: {table: state, region: us-east-1}
+  leader/events: {dynamodb: {table: leases, lease: events, region: us-east-1}}
+receivers:
+  awssqs:
+    queue_url: https://sqs.us-east-1.amazonaws.com/111122223333/in
+    storage: dynamodb_storage
+    leader: leader/events
+    discriminator: ""
+    types: {steps: {metrics: [{name: steps, value: steps}]}}
+exporters:
+  awssqs:
+    queue_url: https://sqs.us-east-1.amazonaws.com/111122223333/out
+    events: [{metrics: {steps: steps}, template: {steps: "{steps}"}}]
+service:
+  pipelines:
+    metrics: {receivers: [awssqs], exporters: [awssqs]}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_iam_policy_covers_queues_state_and_leases() {
+    let (code, out, words) = Launch::new(ALL_OF_AWS).output(&["iam-policy"]).await;
+    assert_eq!(code, 0, "{words}");
+    let policy: Value = serde_json::from_str(&out).unwrap();
+    let mut found = Vec::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        let actions: Vec<&str> = statement["Action"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        found.push((statement["Resource"][0].as_str().unwrap().to_owned(), actions.join(" ")));
+    }
+    found.sort();
+    let expected = [
+        ("arn:aws:dynamodb:us-east-1:<account>:table/leases", "dynamodb:GetItem dynamodb:UpdateItem"),
+        (
+            "arn:aws:dynamodb:us-east-1:<account>:table/state",
+            "dynamodb:ConditionCheckItem dynamodb:DeleteItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem",
+        ),
+        ("arn:aws:kms:us-east-1:111122223333:key/*", "kms:Decrypt kms:GenerateDataKey"),
+        (
+            "arn:aws:sqs:us-east-1:111122223333:in",
+            "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage",
+        ),
+        ("arn:aws:sqs:us-east-1:111122223333:out", "sqs:GetQueueAttributes sqs:SendMessage"),
+    ];
+    assert_eq!(found, expected.map(|(resource, actions)| (resource.to_owned(), actions.to_owned())));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn check_asks_the_table_and_the_backend() {
     let table = Table::onboarding(Emulator::Embedded).await;

@@ -133,6 +133,77 @@ async fn the_shipped_function_answers_batches_and_schedules_with_everything_flus
     assert_eq!(kind, "error", "an event of another queue");
 }
 
+/// The shipped function with a `lastvalue` that says only what changes.
+fn with_lastvalue(more: &str) -> String {
+    let config = shipped().replace(
+        "exporters:\n  otlphttp:\n",
+        &format!("processors:\n  lastvalue: {{emit: on_change}}\nexporters:\n  otlphttp:\n{more}"),
+    );
+    config.replace("exporters: [otlphttp]}", "processors: [lastvalue], exporters: [otlphttp]}")
+}
+
+/// The steps that the backend was told of an account, in order; `None` where it was told that there is no value any more.
+fn steps(backend: &OtlpBackend) -> Vec<Option<f64>> {
+    let points = backend.points().into_iter().filter(|(name, ..)| name == "onboarding_completed_steps");
+    points.map(|(_, _, value, flags)| (flags & 1 == 0).then_some(value)).collect()
+}
+
+fn tick() -> Value {
+    json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_goes_on_from_call_to_call() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    table.api.put([account("acct-a", "visited", 3)]).await;
+    let backend = OtlpBackend::start(&[]).await;
+    let api = RuntimeApi::start().await;
+    let _function = function(&with_lastvalue(""), &api, &backend.http, &table.api.url);
+    for (change, expected) in [(None, vec![Some(3.0)]), (None, vec![Some(3.0)]), (Some(5), vec![Some(3.0), Some(5.0)])]
+    {
+        if let Some(steps) = change {
+            table.api.put([account("acct-a", "visited", steps)]).await;
+        }
+        assert_eq!(api.call(tick()).await.0, "response");
+        assert_eq!(steps(&backend), expected, "what did not change is not told again");
+    }
+    // Two complete passes without it end its line: both are needed, and they are two calls.
+    table.api.delete("acct-a").await;
+    assert_eq!(api.call(tick()).await.0, "response");
+    assert_eq!(steps(&backend).len(), 2);
+    assert_eq!(api.call(tick()).await.0, "response");
+    assert_eq!(steps(&backend), [Some(3.0), Some(5.0), None]);
+
+    // A message that comes again is recognised.
+    let good = r#"{"type": "request", "account": "a", "status": "ok", "durationMs": 5}"#;
+    let before = backend.requests().len();
+    for _ in 0..2 {
+        let (kind, answer) = api.call(json!({"Records": [record("m1", good)]})).await;
+        assert_eq!((kind.as_str(), &answer), ("response", &json!({"batchItemFailures": []})));
+        assert_eq!(backend.requests().len(), before + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_that_broke_is_made_anew_at_the_next_call() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    table.api.put([account("acct-a", "visited", 3)]).await;
+    let backend = OtlpBackend::start(&["--refuse", "1"]).await;
+    let api = RuntimeApi::start().await;
+    // The one attempt that is refused is not followed by another one in time.
+    let retry = "    retry_on_failure: {initial_interval: 30s, max_interval: 30s}\n";
+    let config = with_lastvalue(retry).replace("shutdown_timeout: 20s", "shutdown_timeout: 1s");
+    let _function = function(&config, &api, &backend.http, &table.api.url);
+    let (kind, answer) = api.call(tick()).await;
+    assert_eq!(kind, "error");
+    assert!(answer["errorMessage"].as_str().unwrap().contains("could not be delivered within"), "{answer}");
+    assert_eq!(steps(&backend), []);
+    assert_eq!(api.call(tick()).await.0, "response");
+    assert_eq!(steps(&backend), [Some(3.0)], "another lastvalue, which had told nobody");
+    assert_eq!(api.call(tick()).await.0, "response");
+    assert_eq!(steps(&backend), [Some(3.0)], "and this one stays");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_delivered_comes_again() {
     let backend = OtlpBackend::start(&["--refuse", "100000"]).await;

@@ -6,6 +6,7 @@
 mod access;
 mod context;
 mod error;
+mod flat;
 mod node;
 mod wild;
 
@@ -22,6 +23,8 @@ pub(crate) const SECRET: &str = "$steadyline::Secret";
 pub(crate) const DURATION: &str = "$steadyline::Duration";
 pub(crate) const BYTE_SIZE: &str = "$steadyline::ByteSize";
 pub(crate) const COMPONENT_ID: &str = "$steadyline::ComponentId";
+/// As `flat.rs` spells it, too.
+const FLAT: &str = "$steadyline::Flat";
 
 /// More errors than this in one value help nobody.
 const MAX_ERRORS: usize = 200;

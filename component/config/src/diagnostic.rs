@@ -298,9 +298,26 @@ pub(crate) fn looks_secret(key: &str) -> bool {
         "pem",
         "pwd",
     ];
+    /// Keys of these kinds find things; they open nothing.
+    const FINDING: [&str; 10] = [
+        "idempotency",
+        "deduplication",
+        "partition",
+        "sort",
+        "hash",
+        "range",
+        "primary",
+        "foreign",
+        "routing",
+        "group",
+    ];
     let lower = key.to_ascii_lowercase();
-    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let names_a_file = lower.ends_with("_file") || lower.ends_with("_path");
-    !names_a_file
-        && words.any(|word| WORDS.iter().any(|secret| word == *secret || (secret.len() > 3 && word.ends_with(secret))))
+    let is_secret = |at: usize| {
+        let word = words[at];
+        let finds = word == "key" && at > 0 && FINDING.contains(&words[at - 1]);
+        !finds && WORDS.iter().any(|secret| word == *secret || (secret.len() > 3 && word.ends_with(secret)))
+    };
+    !names_a_file && (0..words.len()).any(is_secret)
 }

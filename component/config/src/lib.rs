@@ -8,10 +8,11 @@
 //! | turn a part of it into a type, all errors at once | [`decode`], [`decode_with`], [`Unsupported`], [`decode_text`] |
 //! | report | [`Diagnostics`], [`Diagnostic`], [`suggest`], [`RULES`] |
 //! | show what was resolved | [`to_yaml`], [`to_json`], [`Redact`] |
+//! | give several types the same keys | [`Flat`] |
 //! | values with a spelling of their own | [`Duration`], [`ByteSize`], [`Secret`], [`ComponentId`] |
 //!
 //! Rules for config types: plain structs with `deny_unknown_fields`, externally tagged or unit enums; never
-//! `flatten`, `untagged` or an internal tag, because these lose the place of an error. A type that accepts two forms
+//! `flatten` (there is [`Flat`]), `untagged` or an internal tag, because these lose the place of an error. A type that accepts two forms
 //! writes its own `Deserialize` (by `deserialize_any`). Defaults come from `#[serde(default)]`: an empty body keeps all of them.
 //!
 //! ```
@@ -44,6 +45,7 @@
 mod decode;
 mod diagnostic;
 mod expand;
+mod flat;
 mod load;
 mod merge;
 mod node;
@@ -60,6 +62,7 @@ mod write;
 
 pub use decode::{Unsupported, decode, decode_text, decode_with};
 pub use diagnostic::{Diagnostic, Diagnostics, Note, SecretPaths, Severity};
+pub use flat::Flat;
 pub use load::{Tree, load};
 pub use merge::merge;
 pub use node::{Entry, Key, Kind, Node, Origin, Poison};

@@ -276,6 +276,7 @@ mod tests {
             ("a.b.secret=x", vec!["x"]),
             ("password: ${env:P}", vec![]),
             ("key: name, cert_file: /x, tokens: {a: b}", vec![]),
+            ("idempotency_key: a.b, partition_key: c, access_key: x", vec!["x"]),
         ];
         for (line, expected) in cases {
             let found: Vec<&str> = likely_secrets(line).into_iter().map(|stretch| &line[stretch]).collect();

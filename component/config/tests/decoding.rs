@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
-use steadyline_config::{ByteSize, ComponentId, Duration, Secret, decode, decode_text};
+use steadyline_config::{ByteSize, ComponentId, Duration, Flat, Secret, decode, decode_text};
 use support::{Rule, Tls, Value, Verbosity, environment, everything, tree};
 
 fn decoded<T: serde::de::DeserializeOwned>(value: &str) -> Option<T> {
@@ -220,4 +220,90 @@ fn secrets_are_found_wherever_they_are() {
     assert!(decode::<Nested>(tree.root.get("it").unwrap(), "it", &mut diags).is_some());
     let found: Vec<&str> = diags.secrets().iter().collect();
     assert_eq!(found, ["it.list[0].a", "it.list[1][\"b.c\"]", "it.maybe"]);
+}
+
+/// What a component has of its own, with a field that it needs.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    table: String,
+    #[serde(default)]
+    size: u8,
+}
+
+/// What others have, too.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Access {
+    region: String,
+    password: Secret,
+    wait: Duration,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Wrapped(Flat<Access, Tls>);
+
+#[test]
+fn structs_that_share_a_map_each_take_their_own() {
+    let text = "it: {table: t, region: r, password: hunter2, wait: 5s, insecure: true, size: 3}";
+    let tree = tree(text);
+    let mut diags = tree.diagnostics();
+    let both: Flat<Own, Wrapped> = decode(tree.root.get("it").unwrap(), "it", &mut diags).unwrap();
+    assert!(!diags.has_errors(), "{}", diags.to_text(false));
+    assert_eq!(both.own, Own { table: "t".to_owned(), size: 3 });
+    let Wrapped(Flat { own, shared }) = both.shared;
+    assert_eq!((own.region.as_str(), own.password.expose(), own.wait), ("r", "hunter2", Duration::from_secs(5)));
+    assert!(shared.insecure);
+    assert_eq!(diags.secrets().iter().collect::<Vec<_>>(), ["it.password"]);
+    assert_eq!(decoded::<Flat<Access, Tls>>(""), Some(Flat::default()));
+}
+
+#[test]
+fn what_is_wrong_in_a_shared_map_is_all_reported_and_once() {
+    let tree = tree("it: {regoin: r, colour: red, wait: soon, size: 300, insecure: 5}");
+    let mut diags = tree.diagnostics();
+    assert_eq!(decode::<Flat<Own, Wrapped>>(tree.root.get("it").unwrap(), "it", &mut diags), None);
+    let found: Vec<(&str, &str, Option<&str>)> =
+        diags.sorted().into_iter().map(|found| (found.rule, found.path.as_str(), found.help.as_deref())).collect();
+    assert_eq!(
+        found,
+        [
+            ("missing-field", "it.table", None),
+            ("unknown-key", "it.regoin", Some("did you mean `region`?")),
+            ("unknown-key", "it.colour", None),
+            ("invalid-value", "it.wait", None),
+            ("invalid-value", "it.size", None),
+            ("wrong-type", "it.insecure", None),
+        ]
+    );
+    let unknown = diags.sorted()[2].expected.clone().unwrap();
+    assert_eq!(unknown, "one of `table`, `size`, `region`, `password`, `wait`, `insecure`, `ca_file`");
+    for text in ["[a]", "5"] {
+        let wrong = decode_text::<Flat<Access, Tls>>(text, &environment).unwrap_err();
+        assert_eq!((wrong.error_count(), wrong.sorted()[0].rule), (1, "wrong-type"), "{text}");
+    }
+}
+
+#[test]
+fn a_shared_map_describes_itself_as_one() {
+    #[derive(schemars::JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    #[derive(Default)]
+    struct First {
+        _one: u8,
+    }
+    #[derive(schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Second {
+        _two: u8,
+    }
+    #[derive(schemars::JsonSchema)]
+    #[serde(transparent)]
+    struct Around(#[allow(dead_code)] Flat<Second, First>);
+    let schema = schemars::schema_for!(Flat<First, Around>).to_value();
+    let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["_one", "_two"]);
+    assert_eq!(schema["required"], serde_json::json!(["_two"]));
+    assert_eq!((&schema["additionalProperties"], &schema["title"]), (&false.into(), &"First".into()));
 }

@@ -486,6 +486,18 @@ proptest! {
     }
 
     #[test]
+    fn requests_of_version_2_become_one_with_each_string_once(all in prop::collection::vec(prop::collection::vec(any_model(), 0..4), 0..4)) {
+        let requests: Vec<Vec<u8>> = all.iter().map(|models| encode_rw2(models)).collect();
+        let whole = pb::Request2::decode(&*rw2::join(&requests).unwrap()).unwrap();
+        let apart = requests.iter().flat_map(|request| resolve(&pb::Request2::decode(&**request).unwrap()));
+        prop_assert_eq!(resolve(&whole), apart.collect::<Vec<_>>());
+        let once: std::collections::BTreeSet<&String> = whole.symbols.iter().collect();
+        prop_assert_eq!(once.len(), whole.symbols.len());
+        // Byte for byte what the encoder would have made of all of them at once.
+        prop_assert_eq!(rw2::join(&requests).unwrap(), encode_rw2(&all.concat()));
+    }
+
+    #[test]
     fn no_bytes_make_the_readers_panic(bytes: Vec<u8>, models in prop::collection::vec(any_model(), 1..3), at: prop::sample::Index, flip: u8) {
         for mut request in [bytes, encode_rw1(&models), encode_rw2(&models)] {
             if !request.is_empty() {
@@ -502,6 +514,7 @@ proptest! {
             prop_assert!(rw1::series(&request).all(|s| rw1::series_labels(s).count() <= s.len()));
             let _ = rw2::to_rw1(&request);
             let _ = rw2::series_labels(&request);
+            let _ = rw2::join(&[encode_rw2(&models), request]);
         }
     }
 }
@@ -598,6 +611,7 @@ fn references_out_of_range_are_malformed() {
     };
     let encoded = request.encode_to_vec();
     assert!(rw2::split(&encoded).is_none());
+    assert!(rw2::join(&[encoded.clone()]).is_none());
     assert!(rw2::to_rw1(&encoded).is_err());
     assert!(rw2::series_labels(&encoded).is_err());
 }

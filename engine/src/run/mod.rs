@@ -7,6 +7,7 @@
 //! | `parts` | what runs: receivers, exporters, pipelines, connectors with their tasks |
 //! | [`pipeline`], [`joint`], [`intake`] | the way of a batch |
 //! | [`poll`], `progress` | polled sources |
+//! | `invoke` | a graph that is called, for function runtimes |
 //! | `sizes` | how the memory budget is shared out |
 
 mod intake;
@@ -27,7 +28,7 @@ mod supervise;
 mod swap;
 
 pub use intake::{Feeds, SourceIntake, UnderWay};
-pub use invoke::{Call, Called};
+pub use invoke::{Call, Callable, Called};
 pub use joint::Joint;
 pub use pipeline::{Outlets, Pipeline, SinkNode, Stage};
 pub use poll::PollTask;

@@ -159,7 +159,7 @@ impl Running {
     }
 
     /// The intake of a receiver that feeds these pipelines.
-    fn intake(&self, id: &ComponentId, signal: Signal, pipelines: Vec<Feed>) -> Arc<SourceIntake> {
+    pub(super) fn intake(&self, id: &ComponentId, signal: Signal, pipelines: Vec<Feed>) -> Arc<SourceIntake> {
         let account = self.shared.books.open(Kind::Receiver, id.as_str(), signal, "");
         let (hard_stop, under_way) = (self.hard_stop.1.clone(), self.under_way.clone());
         let (budget, traces) = (self.budget.clone(), self.shared.traces.clone());

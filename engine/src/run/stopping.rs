@@ -124,7 +124,7 @@ impl Running {
         }
     }
 
-    fn report(&self, left: PutAway) -> StopReport {
+    pub(super) fn report(&self, left: PutAway) -> StopReport {
         let mut report = StopReport { abandoned: left.lost, kept: left.kept, ..StopReport::default() };
         for account in self.shared.books.read() {
             let balance = account.tally.balance();

@@ -12,6 +12,7 @@
 //!
 //! * Ten events in a request. What of it fails is sent again alone; what the queue refuses for good is counted as dropped, with its words.
 //! * A group that lacks a value of its template is counted as `incomplete_group`. Histograms and summaries are `unsupported_kind`.
+//! * A queue whose name ends with `.fifo` keeps the order of each group.
 //! * `traceparent` of the process's own span goes along where own tracing is on.
 
 mod config;
@@ -25,12 +26,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use steadyline_aws::QueueUrl;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Exporter, Factory, Spec, Stability};
 
-pub use config::{Config, EventConfig};
+pub use config::{Config, EventConfig, Settings};
 use encoder::SqsEncoder;
 use events::EventPlan;
 use sender::SqsSender;
@@ -43,7 +43,7 @@ pub const FACTORY: Factory = Factory::exporter::<AwsSqsExporter>();
 pub struct AwsSqsExporter;
 
 impl Component for AwsSqsExporter {
-    type Config = Config;
+    type Config = Settings;
     type Made = Exporter;
 
     const SPEC: Spec = Spec {
@@ -55,7 +55,8 @@ impl Component for AwsSqsExporter {
         unsupported: &[],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Exporter> {
+    fn create(config: Settings, context: &mut CreateContext<'_>) -> Option<Exporter> {
+        config.shared.check(context);
         check(&config, context);
         let mut plans = Vec::new();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -76,28 +77,12 @@ impl Component for AwsSqsExporter {
         }
         let attributes = config.message_attributes.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
         let encoder = SqsEncoder::new(plans, config.max_request_size, attributes);
-        let sender = SqsSender::new(
-            config.aws(),
-            &config.queue_url,
-            config.is_fifo(),
-            config.message_attributes.clone(),
-            context.clock,
-        );
+        let sender = SqsSender::new(config.shared.clone(), config.message_attributes.clone(), context.clock);
         Some(Exporter::Queued { encoder: Box::new(encoder), sender: Arc::new(sender), delivery: config.delivery() })
     }
 }
 
 fn check(config: &Config, context: &mut CreateContext<'_>) {
-    match QueueUrl::parse(&config.queue_url) {
-        None if config.queue_url.is_empty() => context.error("queue_url", "no queue is named"),
-        None => context
-            .error("queue_url", "expected a URL such as `https://sqs.us-east-1.amazonaws.com/123456789012/events`"),
-        Some(_) => {
-            for problem in config.aws().problems() {
-                context.error(problem.path, problem.message);
-            }
-        }
-    }
     if config.events.is_empty() {
         context.error("events", "no event is described");
     }

@@ -10,7 +10,7 @@ use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry};
-use steadyline_aws::{AwsConfig, AwsFailure, SharedConfig};
+use steadyline_aws::{AwsConfig, AwsFailure, QueueConfig, SharedConfig};
 use steadyline_component::{
     Attempt, Block, CheckRow, Clock, IamStatement, Outcome, Sender, TraceParent, Verdict, async_trait,
 };
@@ -21,9 +21,8 @@ use crate::encoder::{Entry, of};
 
 /// Sends blocks to one queue.
 pub(crate) struct SqsSender {
+    queue: QueueConfig,
     aws: AwsConfig,
-    url: String,
-    is_fifo: bool,
     attributes: BTreeMap<String, String>,
     clock: Clock,
     client: OnceCell<Client>,
@@ -48,17 +47,10 @@ const ROUNDS: u32 = 3;
 const MOST_BLOCKS: usize = 1024;
 
 impl SqsSender {
-    pub(crate) fn new(
-        aws: AwsConfig,
-        url: &str,
-        is_fifo: bool,
-        attributes: BTreeMap<String, String>,
-        clock: &Clock,
-    ) -> Self {
+    pub(crate) fn new(queue: QueueConfig, attributes: BTreeMap<String, String>, clock: &Clock) -> Self {
         Self {
-            aws,
-            url: url.to_owned(),
-            is_fifo,
+            aws: queue.aws(),
+            queue,
             attributes,
             clock: clock.clone(),
             client: OnceCell::new(),
@@ -87,7 +79,7 @@ impl SqsSender {
     ) -> Result<Vec<BatchResultErrorEntry>, AwsFailure> {
         let left = entries.iter().enumerate().filter(|(index, _)| !progress.done[*index]);
         let request = left.map(|(index, entry)| self.entry(index, entry, trace)).collect();
-        let send = self.client().await?.send_message_batch().queue_url(&self.url).set_entries(Some(request));
+        let send = self.client().await?.send_message_batch().queue_url(self.queue.url()).set_entries(Some(request));
         let answer = send.send().await.map_err(|error| {
             let failure = AwsFailure::from_sdk("sqs:SendMessageBatch", &error);
             SharedConfig::of(&self.aws).note(&failure);
@@ -118,7 +110,7 @@ impl SqsSender {
         if !attributes.is_empty() {
             request = request.set_message_attributes(Some(attributes));
         }
-        if self.is_fifo {
+        if self.queue.is_fifo() {
             request = request.message_group_id(format!("{:016x}", entry.group)).message_deduplication_id(&entry.id);
         }
         request.build().expect("id and body are there")
@@ -200,12 +192,12 @@ impl Sender for SqsSender {
     }
 
     async fn check(&self) -> Vec<CheckRow> {
-        let what = format!("send to {}", self.url);
+        let what = format!("send to {}", self.queue.url());
         let client = match self.client().await {
             Ok(client) => client,
             Err(failure) => return vec![failure.row(what)],
         };
-        let answer = client.get_queue_attributes().queue_url(&self.url).send().await;
+        let answer = client.get_queue_attributes().queue_url(self.queue.url()).send().await;
         match answer {
             Ok(_) => vec![CheckRow {
                 what,
@@ -221,16 +213,7 @@ impl Sender for SqsSender {
     }
 
     fn permissions(&self) -> Vec<IamStatement> {
-        let mut parts = self.url.trim_end_matches('/').rsplit('/');
-        let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("<account>"));
-        let region = if self.aws.region.is_empty() { "<region>" } else { &self.aws.region };
-        let mut statements = vec![IamStatement {
-            sid: "SendEvents".to_owned(),
-            actions: vec!["sqs:SendMessage".to_owned()],
-            resources: vec![format!("arn:aws:sqs:{region}:{account}:{name}")],
-            conditions: Vec::new(),
-        }];
-        statements.extend(self.aws.permissions());
-        statements
+        // One that is sent to an encrypted queue is encrypted with a key that KMS makes, or takes out of its wrapping again.
+        self.queue.permissions("SendEvents", &["GetQueueAttributes", "SendMessage"], &["Decrypt", "GenerateDataKey"])
     }
 }

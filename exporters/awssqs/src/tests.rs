@@ -198,3 +198,16 @@ fn mistakes_are_reported_at_their_keys() {
         assert!(text.contains(expected), "{yaml}: expected {expected:?} in\n{text}");
     }
 }
+
+#[test]
+fn the_permissions_are_those_of_sending_to_one_queue() {
+    let yaml = "queue_url: https://sqs.us-gov-west-1.amazonaws.com/123456789012/events\n\
+                events: [{metrics: {n: m}, template: {a: '{n}'}}]";
+    let Exporter::Queued { sender, .. } = create::<AwsSqsExporter>(yaml).unwrap() else { panic!("a queued exporter") };
+    let statements = sender.permissions();
+    assert_eq!(statements.len(), 2);
+    assert_eq!(statements[0].actions, ["sqs:GetQueueAttributes", "sqs:SendMessage"]);
+    assert_eq!(statements[0].resources, ["arn:aws-us-gov:sqs:us-gov-west-1:123456789012:events"]);
+    assert_eq!(statements[1].actions, ["kms:Decrypt", "kms:GenerateDataKey"]);
+    assert_eq!(statements[1].conditions[0].2, "sqs.us-gov-west-1.amazonaws.com");
+}

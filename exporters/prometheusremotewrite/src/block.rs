@@ -92,17 +92,25 @@ pub(crate) fn split(block: &Block) -> Option<(Block, Block)> {
     Some((with_request(block, protocol, &first), with_request(block, protocol, &second)))
 }
 
-/// One block of several of version 1.0: a request is a list of series, so that requests one after the other are one.
-/// `None` for version 2.0, whose requests number their strings each for itself, and for what does not open.
+/// One block of several of one version. In 1.0 a request is a list of series, so that requests one after the other are one;
+/// in 2.0 each numbers its strings for itself, and the whole numbers them anew. `None` for blocks of both versions, and for
+/// what does not open.
 pub(crate) fn join(blocks: &[Block]) -> Option<Block> {
     let first = blocks.first()?;
-    if blocks.iter().any(|block| Protocol::of(block) != Protocol::V1) {
+    let protocol = Protocol::of(first);
+    if blocks.iter().any(|block| Protocol::of(block) != protocol) {
         return None;
     }
-    let mut whole = Vec::with_capacity(blocks.iter().map(|block| block.uncompressed as usize).sum());
-    for block in blocks {
-        whole.extend_from_slice(&request(block)?);
-    }
+    let whole = match protocol {
+        Protocol::V1 => {
+            let mut whole = Vec::with_capacity(blocks.iter().map(|block| block.uncompressed as usize).sum());
+            for block in blocks {
+                whole.extend_from_slice(&request(block)?);
+            }
+            whole
+        }
+        Protocol::V2 => rw2::join(&blocks.iter().map(request).collect::<Option<Vec<_>>>()?)?,
+    };
     Some(Block {
         payload: Compressor::new().compress(&whole).into(),
         items: blocks.iter().map(|block| block.items).sum(),

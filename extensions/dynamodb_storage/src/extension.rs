@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use steadyline_aws::TablePlace;
 use steadyline_component::{
     Area, CheckRow, ComponentStatus, Extension, Folder, Host, IamStatement, Instrument, Meter, Owner, StartError,
     Status, Storage, StorageError, Verdict, async_trait,
@@ -10,16 +11,16 @@ use steadyline_component::{
 use tokio::sync::OnceCell;
 
 use crate::area::TableArea;
-use crate::config::Config;
-use crate::table::{Endpoint, Table};
+use crate::config::StorageConfig;
+use crate::table::Table;
 
 /// After so many failures one after another the extension counts as failing at its work.
 const DEGRADED_AFTER: u32 = 3;
 
 /// State in a table.
 pub struct DynamoDbStorage {
-    config: Config,
-    endpoint: Endpoint,
+    config: StorageConfig,
+    place: TablePlace,
     id: String,
     table: OnceCell<Arc<Table>>,
     health: Arc<Health>,
@@ -34,15 +35,15 @@ pub(crate) struct Health {
 
 impl DynamoDbStorage {
     /// A storage; it connects when it is first asked.
-    pub(crate) fn new(config: Config, endpoint: Endpoint, id: String, meter: &Meter) -> DynamoDbStorage {
+    pub(crate) fn new(config: StorageConfig, place: TablePlace, id: String, meter: &Meter) -> DynamoDbStorage {
         let help = "Changes that could not be kept, and were tried.";
         let failures = meter.counter("dynamodb_storage_failures", help, &[]);
         let health = Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures });
-        DynamoDbStorage { config, endpoint, id, table: OnceCell::new(), health }
+        DynamoDbStorage { config, place, id, table: OnceCell::new(), health }
     }
 
     async fn table(&self) -> Result<&Arc<Table>, StorageError> {
-        let connect = async || Table::connect(&self.config, &self.endpoint).await.map(Arc::new);
+        let connect = async || Table::connect(&self.config.table, &self.place).await.map(Arc::new);
         self.table.get_or_try_init(connect).await
     }
 }
@@ -92,7 +93,7 @@ impl Extension for DynamoDbStorage {
             Ok(table) => table,
             Err(error) => return vec![row(Verdict::Fail, error.message, String::new())],
         };
-        let mut rows = if self.config.is_aws() { table.shared.check().await } else { Vec::new() };
+        let mut rows = if self.place.is_aws() { table.shared.check().await } else { Vec::new() };
         rows.push(match table.try_read().await {
             Ok(()) => row(Verdict::Pass, "it is there and has the right keys".into(), String::new()),
             Err(failure) => failure.row(what.clone()),
@@ -101,21 +102,14 @@ impl Extension for DynamoDbStorage {
     }
 
     fn permissions(&self) -> Vec<IamStatement> {
-        let table = match self.config.table.starts_with("arn:") {
-            true => self.config.table.clone(),
-            false => {
-                let region = if self.config.region.is_empty() { "<region>" } else { &self.config.region };
-                format!("arn:aws:dynamodb:{region}:<account>:table/{}", self.config.table)
-            }
-        };
         let actions = ["ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"];
         let keep = IamStatement {
             sid: "KeepState".to_owned(),
             actions: actions.map(|action| format!("dynamodb:{action}")).into(),
-            resources: vec![table],
+            resources: vec![self.place.arn(&self.config.table)],
             conditions: Vec::new(),
         };
-        std::iter::once(keep).chain(self.config.aws().permissions()).collect()
+        std::iter::once(keep).chain(self.place.permissions()).collect()
     }
 }
 

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use steadyline_component::factory::Component;
 use steadyline_component::{CreateContext, Extension, Factory, Spec, Stability};
 
-pub use config::Config;
+pub use config::{Config, StorageConfig};
 pub use extension::DynamoDbStorage;
 
 /// The factory of the `dynamodb_storage` extension.
@@ -76,7 +76,7 @@ impl Component for DynamoDbStorageFactory {
     };
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Self::Made> {
-        let endpoint = config.check(context)?;
-        Some(Arc::new(DynamoDbStorage::new(config, endpoint, context.id.to_string(), context.meter)))
+        let place = config::check(&config, context)?;
+        Some(Arc::new(DynamoDbStorage::new(config.own, place, context.id.to_string(), context.meter)))
     }
 }

@@ -9,10 +9,8 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem};
 use aws_smithy_types::Blob;
 use bytes::Bytes;
-use steadyline_aws::{AwsConfig, AwsFailure, FailureKind, SharedConfig};
-use steadyline_component::{AwsEndpoint, Change, StorageError};
-
-use crate::config::Config;
+use steadyline_aws::{AwsFailure, FailureKind, SharedConfig, TablePlace};
+use steadyline_component::{Change, StorageError};
 
 const OWNER: &str = "owner";
 const KEY: &str = "key";
@@ -20,14 +18,6 @@ const VALUE: &str = "value";
 const HOLDER: &str = "holder";
 const JOURNAL: &str = "journal";
 const AUTHOR: &str = "author";
-
-/// Where the table is.
-pub(crate) enum Endpoint {
-    /// AWS, or a URL.
-    Aws,
-    /// An extension, asked when first needed.
-    Extension(Arc<dyn AwsEndpoint>),
-}
 
 /// A table that can be reached.
 pub(crate) struct Table {
@@ -73,16 +63,10 @@ fn part_key(author: &str, number: u32) -> Vec<u8> {
 
 impl Table {
     /// Connects: finds region and credentials, and asks nobody yet.
-    pub(crate) async fn connect(config: &Config, endpoint: &Endpoint) -> Result<Table, StorageError> {
-        let aws = match endpoint {
-            Endpoint::Aws => config.aws(),
-            Endpoint::Extension(extension) => {
-                let connection = extension.connection().await;
-                AwsConfig::local(&connection.map_err(|e| StorageError { message: e.to_string(), retryable: true })?)
-            }
-        };
-        let shared = SharedConfig::of(&aws);
-        let name = config.table.clone();
+    pub(crate) async fn connect(name: &str, place: &TablePlace) -> Result<Table, StorageError> {
+        let aws = place.connection().await;
+        let aws = aws.map_err(|e| StorageError { message: e.to_string(), retryable: true })?;
+        let (shared, name) = (SharedConfig::of(&aws), name.to_owned());
         let sdk = shared.sdk().await.map_err(|failure| said(&name, "reach", &failure))?;
         let sdk = Builder::from(sdk).retry_config(RetryConfig::standard().with_max_attempts(4));
         let client = Client::from_conf(sdk.build());

@@ -6,15 +6,30 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use bytes::Bytes;
+use steadyline_aws::{TableConfig, TablePlace};
+use steadyline_component::factory::Component;
 use steadyline_component::testkit::{TestExtensions, create, create_with};
 use steadyline_component::{
-    Area, Board, Change, Clock, Extension, Host, Meter, Owner, Shutdown, Status, Storage, Verdict,
+    Area, Board, Change, Clock, CreateContext, Extension, Host, Meter, Owner, Shutdown, Spec, Status, Storage, Verdict,
 };
 use steadyline_extension_embedded_dynamodb::{EmbeddedTable, Options, Pace};
 
-use crate::config::Config;
-use crate::table::{Endpoint, Table};
+use crate::table::Table;
 use crate::{DynamoDbStorageFactory, journal};
+
+/// Makes nothing but a table's place of the keys that say it.
+struct PlaceFactory;
+
+impl Component for PlaceFactory {
+    type Config = TableConfig;
+    type Made = TablePlace;
+
+    const SPEC: Spec = DynamoDbStorageFactory::SPEC;
+
+    fn create(config: TableConfig, context: &mut CreateContext<'_>) -> Option<TablePlace> {
+        config.place(context, "")
+    }
+}
 
 struct Bench {
     emulator: EmbeddedTable,
@@ -45,15 +60,8 @@ impl Bench {
 
     /// The table as another process would have it.
     async fn table(&self) -> Table {
-        let config = Config {
-            table: "state".into(),
-            endpoint: self.emulator.endpoint(),
-            region: "us-east-1".into(),
-            access_key_id: "embedded".into(),
-            secret_access_key: steadyline_config::Secret::new("embedded"),
-            ..Config::default()
-        };
-        Table::connect(&config, &Endpoint::Aws).await.unwrap()
+        let keys = yaml(&self.emulator, "").replace("table: state\n", "");
+        Table::connect("state", &create::<PlaceFactory>(&keys).unwrap()).await.unwrap()
     }
 }
 

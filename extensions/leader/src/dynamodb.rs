@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use steadyline_aws::{AwsConfig, AwsFailure, FailureKind, SharedConfig};
-use steadyline_component::{AwsEndpoint, CheckRow, IamStatement, Verdict};
+use steadyline_aws::{AwsFailure, FailureKind, SharedConfig, TablePlace};
+use steadyline_component::{CheckRow, IamStatement, Verdict};
 use tokio::sync::OnceCell;
 
 use crate::config::LeaseConfig;
@@ -25,18 +25,10 @@ const FENCE: &str = "fence";
 const LINE_TIME: &str = "line_time";
 const RESERVED: &str = "reserved_until";
 
-/// Where the table is.
-pub(crate) enum Endpoint {
-    /// AWS, or a URL.
-    Aws,
-    /// An extension, asked when first needed.
-    Extension(Arc<dyn AwsEndpoint>),
-}
-
 /// A lease's row in a table.
 pub(crate) struct DynamoDbTable {
     config: LeaseConfig,
-    endpoint: Endpoint,
+    place: TablePlace,
     connection: OnceCell<Connection>,
 }
 
@@ -48,8 +40,8 @@ struct Connection {
 
 impl DynamoDbTable {
     /// Connects when it is first asked.
-    pub(crate) fn new(config: LeaseConfig, endpoint: Endpoint) -> DynamoDbTable {
-        DynamoDbTable { config, endpoint, connection: OnceCell::new() }
+    pub(crate) fn new(config: LeaseConfig, place: TablePlace) -> DynamoDbTable {
+        DynamoDbTable { config, place, connection: OnceCell::new() }
     }
 
     async fn connection(&self) -> Result<&Connection, AwsFailure> {
@@ -57,14 +49,8 @@ impl DynamoDbTable {
     }
 
     async fn connect(&self) -> Result<Connection, AwsFailure> {
-        let aws = match &self.endpoint {
-            Endpoint::Aws => self.config.aws(),
-            Endpoint::Extension(extension) => {
-                let connection = extension.connection().await;
-                AwsConfig::local(&connection.map_err(|e| AwsFailure::new(FailureKind::Connection, e.to_string()))?)
-            }
-        };
-        let shared = SharedConfig::of(&aws);
+        let aws = self.place.connection().await;
+        let shared = SharedConfig::of(&aws.map_err(|e| AwsFailure::new(FailureKind::Connection, e.to_string()))?);
         let region = shared.region().await?.to_owned();
         // The protocol tries again by itself, with what it knows by then.
         let attempt = self.config.timing().attempt;
@@ -171,7 +157,7 @@ impl DynamoDbTable {
             Err(failure) => CheckRow { advice: self.advice(&failure), ..failure.row(what) },
         };
         let mut rows = Vec::new();
-        if self.config.is_aws() {
+        if self.place.is_aws() {
             match self.connection().await {
                 Ok(connection) => rows.extend(connection.shared.check().await),
                 Err(failure) => return vec![row(format!("reach table `{table}`"), Err(failure))],
@@ -200,24 +186,17 @@ impl DynamoDbTable {
     /// Reads and writes of this lease's row and no other.
     pub(crate) fn permissions(&self) -> Vec<IamStatement> {
         let config = &self.config;
-        let table = match config.table.starts_with("arn:") {
-            true => config.table.clone(),
-            false => {
-                let region = if config.region.is_empty() { "<region>" } else { &config.region };
-                format!("arn:aws:dynamodb:{region}:<account>:table/{}", config.table)
-            }
-        };
         let lease = IamStatement {
             sid: "HoldLease".to_owned(),
             actions: vec!["dynamodb:GetItem".to_owned(), "dynamodb:UpdateItem".to_owned()],
-            resources: vec![table],
+            resources: vec![self.place.arn(&config.table)],
             conditions: vec![(
                 "ForAllValues:StringEquals".to_owned(),
                 "dynamodb:LeadingKeys".to_owned(),
                 config.lease.clone(),
             )],
         };
-        std::iter::once(lease).chain(config.aws().permissions()).collect()
+        std::iter::once(lease).chain(self.place.permissions()).collect()
     }
 }
 

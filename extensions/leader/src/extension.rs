@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use steadyline_aws::TablePlace;
 use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{
     CheckRow, Clock, CreateContext, Extension, Host, IamStatement, Leadership, Shutdown, StartError, Status,
@@ -13,7 +14,7 @@ use steadyline_component::{
 use tokio::task::JoinHandle;
 
 use crate::config::LeaseConfig;
-use crate::dynamodb::{DynamoDbTable, Endpoint};
+use crate::dynamodb::DynamoDbTable;
 use crate::elector::Elector;
 use crate::office::Office;
 use crate::report::{Instruments, Report};
@@ -38,10 +39,10 @@ struct Running {
 const FAREWELL: Duration = Duration::from_millis(1500);
 
 impl Leader {
-    pub(crate) fn new(context: &CreateContext<'_>, config: LeaseConfig, endpoint: Endpoint) -> Leader {
+    pub(crate) fn new(context: &CreateContext<'_>, config: LeaseConfig, place: TablePlace) -> Leader {
         Leader {
             id: context.id.to_string(),
-            table: Arc::new(DynamoDbTable::new(config.clone(), endpoint)),
+            table: Arc::new(DynamoDbTable::new(config.clone(), place)),
             config,
             office: Office::new(context.clock),
             instruments: Instruments::new(context.meter),

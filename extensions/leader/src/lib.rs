@@ -101,7 +101,8 @@ impl Component for LeaderFactory {
             context.error("dynamodb", "no table is named; write `dynamodb: {table: ..., lease: ...}`");
             None
         })?;
-        let endpoint = lease.check(context)?;
-        Some(Arc::new(Leader::new(context, lease, endpoint)))
+        let is_sound = lease.check(context);
+        let place = lease.shared.place(context, "dynamodb").filter(|_| is_sound)?;
+        Some(Arc::new(Leader::new(context, lease.own, place)))
     }
 }

@@ -73,7 +73,7 @@ impl SigV4Auth {
         let mut targets = self.targets();
         let make = || {
             let signer = Signer::with_time(&scope.service, &scope.region, self.time.clone());
-            let credentials = SharedConfig::of(&self.config.aws(&scope.region));
+            let credentials = SharedConfig::of(&self.config.shared.at(&scope.region, ""));
             Arc::new(Target { signer, credentials })
         };
         Arc::clone(targets.entry(scope.clone()).or_insert_with(make))
@@ -93,7 +93,7 @@ impl SigV4Auth {
             }
         }
         if identities.is_empty() {
-            identities.push(SharedConfig::of(&self.config.aws(&self.config.region)));
+            identities.push(SharedConfig::of(&self.config.shared.at(&self.config.region, "")));
         }
         identities
     }
@@ -145,7 +145,7 @@ impl Extension for SigV4Auth {
     }
 
     fn permissions(&self) -> Vec<IamStatement> {
-        self.config.aws(&self.config.region).permissions()
+        self.config.shared.at(&self.config.region, "").permissions()
     }
 }
 

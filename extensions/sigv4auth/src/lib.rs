@@ -35,7 +35,7 @@ use steadyline_component::factory::Component;
 use steadyline_component::{CreateContext, Extension, Factory, Spec, Stability};
 
 pub use authenticator::SigV4Auth;
-pub use config::Config;
+pub use config::{Config, ScopeConfig};
 
 /// The factory of the `sigv4auth` extension.
 pub const FACTORY: Factory = Factory::extension::<SigV4AuthFactory>();
@@ -69,7 +69,7 @@ impl Component for SigV4AuthFactory {
     };
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Self::Made> {
-        config.check(context)?;
+        config::check(&config, context)?;
         Some(Arc::new(SigV4Auth::new(config, SharedTimeSource::new(SystemTimeSource::new()))))
     }
 }

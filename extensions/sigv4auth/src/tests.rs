@@ -27,7 +27,7 @@ impl Component for Probe {
     const SPEC: Spec = SigV4AuthFactory::SPEC;
 
     fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Self::Made> {
-        config.check(context)?;
+        crate::config::check(&config, context)?;
         let time = StaticTimeSource::new(UNIX_EPOCH + Duration::from_secs(NOW));
         Some(Arc::new(SigV4Auth::new(config, SharedTimeSource::new(time))))
     }

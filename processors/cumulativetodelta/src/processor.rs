@@ -8,10 +8,10 @@ use steadyline_component::{Batch, Data, Processor, Work};
 use steadyline_telemetry::fingerprint::Fingerprints;
 use steadyline_telemetry::metrics::Patch;
 use steadyline_telemetry::text::series;
-use steadyline_telemetry::{Fingerprinter, Metric, Metrics, NumberKind, Point, Streams};
+use steadyline_telemetry::{Fingerprinter, Metric, Metrics, Point, Reading, Streams};
 
 use crate::config::{Config, InitialValue};
-use crate::difference::{Delta, Reading, Reason, Stream};
+use crate::difference::{Delta, MAX_EXPONENTIAL_BUCKETS, Reason, Stream};
 use crate::selection::Selection;
 
 /// How often a series that found no room is named in the log.
@@ -78,9 +78,11 @@ impl Differences {
 
     fn point(&mut self, metrics: &Metrics, metric: &Metric, row: usize, point: &Point, key: u128, now: Duration) {
         let body = metrics.bytes(point.body);
-        let delta = Reading::of(metric.kind, point, body).and_then(|reading| self.delta(point, reading, key, now));
+        let delta = Reading::of(metric.kind, point, body, MAX_EXPONENTIAL_BUCKETS)
+            .and_then(|reading| self.delta(point, reading, key, now));
         match delta {
-            Ok(delta) => self.write(row, point, body, &delta),
+            // Exemplars stay.
+            Ok(Delta { start, added }) => added.put(&mut self.patch, row, Point { start, ..*point }, body),
             Err(reason) => {
                 self.patch.drop_point(row);
                 *self.dropped.entry(reason).or_default() += 1;
@@ -103,21 +105,6 @@ impl Differences {
             InitialValue::Auto => point.start > self.started && point.start != point.time,
         };
         if passes { Ok(Delta { start: point.start, added: reading }) } else { Err("initial_value") }
-    }
-
-    /// Puts a delta in the place of a total; exemplars stay.
-    fn write(&mut self, row: usize, point: &Point, exemplars: &[u8], delta: &Delta) {
-        let point = Point { start: delta.start, ..*point };
-        match &delta.added {
-            Reading::Int(added) => {
-                self.patch.set_point(row, Point { number: NumberKind::Int, bits: *added as u64, ..point });
-            }
-            Reading::Double(added) => {
-                self.patch.set_point(row, Point { number: NumberKind::Double, bits: added.to_bits(), ..point });
-            }
-            Reading::Histogram(added) => self.patch.set_body(row, point, |out| added.write(exemplars, out)),
-            Reading::Exponential(added) => self.patch.set_body(row, point, |out| added.write(exemplars, out)),
-        }
     }
 
     /// Names a series that found no room, once in a while.

@@ -9,9 +9,9 @@ use steadyline_component::{Batch, Data, Instrument, Meter, Processor, Work};
 use steadyline_telemetry::fingerprint::Fingerprints;
 use steadyline_telemetry::metrics::Patch;
 use steadyline_telemetry::text::series;
-use steadyline_telemetry::{Fingerprinter, Metric, MetricKind, Metrics, NumberKind, Point, Streams, Temporality};
+use steadyline_telemetry::{Fingerprinter, Metric, MetricKind, Metrics, Point, Reading, Streams, Temporality};
 
-use crate::accumulate::{Reason, Stream, Total, read};
+use crate::accumulate::{Reason, Stream, read};
 use crate::config::Config;
 
 /// How often a series that found no room is named in the log.
@@ -90,7 +90,7 @@ impl Totals {
         }
     }
 
-    fn add(&mut self, point: &Point, delta: Total, key: u128, now: Duration) -> Result<(), Reason> {
+    fn add(&mut self, point: &Point, delta: Reading, key: u128, now: Duration) -> Result<(), Reason> {
         let Some(stream) = self.streams.get(key, now) else {
             let full = |_| "stream_limit";
             return self.streams.insert(key, now, Stream::new(point, delta)).map_err(full);
@@ -104,17 +104,7 @@ impl Totals {
     /// Puts the total of the series in the place of the delta; exemplars stay.
     fn write(&mut self, row: usize, point: &Point, exemplars: &[u8], key: u128, now: Duration) {
         let Some(stream) = self.streams.get(key, now) else { return };
-        let point = Point { start: stream.start, ..*point };
-        match &stream.total {
-            Total::Int(total) => {
-                self.patch.set_point(row, Point { number: NumberKind::Int, bits: *total as u64, ..point });
-            }
-            Total::Double(total) => {
-                self.patch.set_point(row, Point { number: NumberKind::Double, bits: total.to_bits(), ..point });
-            }
-            Total::Histogram(total) => self.patch.set_body(row, point, |out| total.write(exemplars, out)),
-            Total::Exponential(total) => self.patch.set_body(row, point, |out| total.write(exemplars, out)),
-        }
+        stream.total.put(&mut self.patch, row, Point { start: stream.start, ..*point }, exemplars);
     }
 
     /// Names a series that found no room, once in a while.

@@ -6,23 +6,20 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use steadyline_aws::{AssumeRole, AwsConfig, QueueUrl};
-use steadyline_component::config::{ComponentId, Duration, Secret};
+use steadyline_aws::QueueConfig;
+use steadyline_component::config::{ComponentId, Duration, Flat};
 use steadyline_mapping::config::DEFAULT_MAX_LABEL_BYTES;
 
 pub use types::{EventLog, EventMetric, EventMetricType, EventType, FieldType};
+
+/// Which queue, and all that is said about reading it.
+pub type Settings = Flat<Config, QueueConfig>;
 
 /// Receives events from an SQS queue and turns them into metrics and log records. A message is deleted after, and only after, what was made of it is
 /// delivered or in a durable queue.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The queue's URL: `https://sqs.us-east-1.amazonaws.com/123456789012/events`.
-    pub queue_url: String,
-    /// The region, such as `us-east-1`. Empty: from the queue's URL, the environment, the profile or the machine.
-    pub region: String,
-    /// The URL of SQS, for emulators and private endpoints. Empty: the region's own, or that of `queue_url` if it is none of AWS.
-    pub endpoint: String,
     /// How many messages one request brings at most.
     #[schemars(range(min = 1, max = 10))]
     pub max_number_of_messages: u32,
@@ -89,24 +86,6 @@ pub struct Config {
     pub spans: Spans,
     /// How spans stand to the producer's: the conventions for messaging want links.
     pub span_relation: SpanRelation,
-    /// The profile of the shared AWS files to take credentials from. Empty: the standard chain.
-    pub profile: String,
-    /// A fixed access key id; only together with `secret_access_key`.
-    pub access_key_id: String,
-    /// The secret that belongs to `access_key_id`.
-    pub secret_access_key: Secret,
-    /// The session token of temporary keys.
-    pub session_token: Secret,
-    /// A role to assume for reading, in this account or in another one.
-    pub assume_role: AssumeRole,
-    /// Whether to use the FIPS endpoint. Left out: as the environment or the profile says.
-    pub use_fips: Option<bool>,
-    /// Whether to use the endpoint that has IPv6 addresses too. Left out: as the environment or the profile says.
-    pub use_dual_stack: Option<bool>,
-    /// The URL of an HTTP proxy. Empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
-    pub proxy_url: String,
-    /// A file with certificates (PEM) of authorities to trust besides those of the system.
-    pub ca_file: String,
 }
 
 /// When a message that failed may come again: twice as long after every time that it was received.
@@ -221,9 +200,6 @@ pub enum SpanRelation {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            queue_url: String::new(),
-            region: String::new(),
-            endpoint: String::new(),
             max_number_of_messages: 10,
             wait_time_seconds: 20,
             delete_messages: true,
@@ -253,46 +229,11 @@ impl Default for Config {
             message_attributes: Vec::new(),
             spans: Spans::default(),
             span_relation: SpanRelation::default(),
-            profile: String::new(),
-            access_key_id: String::new(),
-            secret_access_key: Secret::default(),
-            session_token: Secret::default(),
-            assume_role: AssumeRole::default(),
-            use_fips: None,
-            use_dual_stack: None,
-            proxy_url: String::new(),
-            ca_file: String::new(),
         }
     }
 }
 
 impl Config {
-    /// How AWS is reached.
-    pub fn aws(&self) -> AwsConfig {
-        let url = QueueUrl::parse(&self.queue_url);
-        let or = |given: &str, found: Option<&str>| {
-            if given.is_empty() { found.unwrap_or_default().to_owned() } else { given.to_owned() }
-        };
-        AwsConfig {
-            region: or(&self.region, url.as_ref().and_then(|url| url.region)),
-            profile: self.profile.clone(),
-            access_key_id: self.access_key_id.clone(),
-            secret_access_key: self.secret_access_key.clone(),
-            session_token: self.session_token.clone(),
-            assume_role: self.assume_role.clone(),
-            endpoint: or(&self.endpoint, url.as_ref().and_then(|url| url.endpoint)),
-            use_fips: self.use_fips,
-            use_dual_stack: self.use_dual_stack,
-            proxy_url: self.proxy_url.clone(),
-            ca_file: self.ca_file.clone(),
-        }
-    }
-
-    /// The queue's name: the last part of its URL.
-    pub fn queue(&self) -> &str {
-        QueueUrl::parse(&self.queue_url).map_or("", |url| url.name)
-    }
-
     /// Whether any type gives sums or histograms.
     pub fn counts(&self) -> bool {
         let counts = |metric: &EventMetric| metric.kind != EventMetricType::Gauge;

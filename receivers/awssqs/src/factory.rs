@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use steadyline_aws::QueueUrl;
 use steadyline_component::config::Diagnostic;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Kind, Receiver, Spec, Stability};
 
-use crate::config::{Config, EventTemporality};
+use crate::config::{Config, EventTemporality, Settings};
 use crate::event::Reader;
 use crate::ledger::Ledger;
 use crate::plan::EventPlan;
@@ -23,7 +22,7 @@ pub const FACTORY: Factory = Factory::receiver::<AwsSqs>();
 pub struct AwsSqs;
 
 impl Component for AwsSqs {
-    type Config = Config;
+    type Config = Settings;
     type Made = Box<dyn Receiver>;
 
     const SPEC: Spec = Spec {
@@ -38,13 +37,14 @@ impl Component for AwsSqs {
         ],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Receiver>> {
+    fn create(config: Settings, context: &mut CreateContext<'_>) -> Option<Box<dyn Receiver>> {
         Some(Box::new(create(config, context)?))
     }
 }
 
 /// Makes the receiver.
-pub(crate) fn create(config: Config, context: &mut CreateContext<'_>) -> Option<SqsReceiver> {
+pub(crate) fn create(config: Settings, context: &mut CreateContext<'_>) -> Option<SqsReceiver> {
+    config.shared.check(context);
     check(&config, context);
     check_counting(&config, context);
     let plan = EventPlan::compile(&config).map_err(|errors| {
@@ -79,19 +79,6 @@ pub(crate) fn create(config: Config, context: &mut CreateContext<'_>) -> Option<
 }
 
 fn check(config: &Config, context: &mut CreateContext<'_>) {
-    if config.queue_url.is_empty() {
-        context.error("queue_url", "no queue is named");
-    } else if QueueUrl::parse(&config.queue_url).is_none() {
-        let diagnostic = Diagnostic::error("invalid-value", format!("`{}` is no queue's URL", config.queue_url));
-        context.report(
-            "queue_url",
-            diagnostic.with_expected("a URL such as `https://sqs.us-east-1.amazonaws.com/123456789012/events`"),
-        );
-    } else {
-        for problem in config.aws().problems() {
-            context.error(problem.path, problem.message);
-        }
-    }
     let ranges = [
         ("max_number_of_messages", u64::from(config.max_number_of_messages), 1..=10),
         ("wait_time_seconds", u64::from(config.wait_time_seconds), 0..=20),

@@ -18,16 +18,19 @@ pub(crate) async fn invoke(
     host: &Host,
 ) -> Result<Option<Vec<u8>>, StartError> {
     let Ok(event) = serde_json::from_slice::<LambdaEvent>(event) else { return Ok(None) };
-    let queue = receiver.config.queue();
+    let queue = receiver.config.shared.name();
     let is_ours = |record: &LambdaRecord| record.queue_arn.rsplit(':').next() == Some(queue);
     if event.records.is_empty() || !event.records.iter().all(is_ours) {
         return Ok(None);
     }
-    check(receiver)?;
-    receiver.start(host).await?;
+    if receiver.status.is_none() {
+        check(receiver)?;
+        receiver.start(host).await?;
+    }
     let parts = (Arc::clone(&receiver.ledger), Arc::clone(&receiver.report), receiver.clock.clone());
     let desk = desk(&receiver.id, &receiver.config, &receiver.reader, parts, outputs.clone());
     let messages: Vec<Received> = event.records.into_iter().map(Received::from).collect();
+    desk.ledger.lock().sweep(desk.clock.now());
     let work = desk.take_in(&mut receiver.reader, messages, None, None);
     let (verdicts, mut summary) = desk.send(work).await;
     summary.deleted = verdicts.iter().filter(|verdict| verdict.fate == Fate::Delete).count() as u64;

@@ -288,12 +288,18 @@ impl Books {
             self.identifier = Identifier::new(Arc::clone(&self.outputs), meta.seed);
         }
         let mut keys = Vec::new();
+        let mut unreadable = 0_u64;
         for (key, value) in entries {
             match key.split_first() {
                 Some((&KEY, hash)) if hash.len() == 16 && value.len() == 5 => keys.push(key_entry(hash, &value)),
                 Some((&SERIES, _)) => self.restore(&key, &value, now)?,
-                _ => {}
+                _ => unreadable += u64::from(key != META),
             }
+        }
+        if unreadable > 0 {
+            tracing::warn!(
+                "{unreadable} entries of the state of events are damaged or of no known kind, and are left out"
+            );
         }
         keys.sort_unstable_by_key(|(at, ..)| *at);
         let mut forgotten = Vec::new();

@@ -8,10 +8,12 @@
 //! | `emit`, `logs` | from events to batches |
 //! | `desk` | every message's way: read, counted, kept, sent, judged |
 //! | `invoke` | the same for the events that Lambda hands over |
+//! | `check` | what `check` and `iam-policy` are told |
 //! | `queue`, `flight`, `poll`, `receiver` | SQS: receiving, hiding, deleting, returning |
 //! | `testkit` | an SQS for tests |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod check;
 pub mod config;
 mod context;
 mod desk;

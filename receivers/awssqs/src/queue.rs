@@ -15,7 +15,7 @@ use aws_sdk_sqs::types::{
 use steadyline_aws::{AwsFailure, FailureKind, SharedConfig};
 use steadyline_component::Clock;
 
-use crate::config::Config;
+use crate::config::Settings;
 use crate::message::{Received, millis};
 
 /// One queue.
@@ -63,8 +63,8 @@ impl Queue {
     ///
     /// # Errors
     /// No region, or certificates or a proxy that cannot be used.
-    pub(crate) async fn connect(config: &Config, id: &str, clock: &Clock) -> Result<Self, AwsFailure> {
-        let shared = SharedConfig::of(&config.aws());
+    pub(crate) async fn connect(config: &Settings, id: &str, clock: &Clock) -> Result<Self, AwsFailure> {
+        let shared = SharedConfig::of(&config.shared.aws());
         let sdk = shared.sdk().await?;
         let timeouts = |attempt: u64, whole: u64| {
             TimeoutConfig::builder()
@@ -93,7 +93,7 @@ impl Queue {
             client,
             poll_client,
             shared,
-            url: config.queue_url.clone(),
+            url: config.shared.url().to_owned(),
             most: config.max_number_of_messages as i32,
             wait: config.wait_time_seconds as i32,
             attributes,

@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{
-    Clock, ComponentStatus, Host, Leadership, Outputs, Owner, Permit, Receiver, Shutdown, StartError, Storage, Term,
-    async_trait,
+    CheckRow, Clock, ComponentStatus, Host, IamStatement, Leadership, Outputs, Owner, Permit, Receiver, Shutdown,
+    StartError, Storage, Term, async_trait,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Spans};
+use crate::config::{Settings, Spans};
 use crate::desk::{Desk, Fate, Ids, Verdict, Work};
 use crate::emit::Manner;
 use crate::event::Reader;
@@ -29,7 +29,7 @@ use crate::report::Report;
 /// The receiver before it runs.
 pub(crate) struct SqsReceiver {
     pub(crate) id: String,
-    pub(crate) config: Config,
+    pub(crate) config: Settings,
     pub(crate) reader: Reader,
     pub(crate) storage: Option<(Arc<dyn Storage>, Owner)>,
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
@@ -57,7 +57,7 @@ const MAX_REQUESTS: usize = 8;
 
 impl SqsReceiver {
     /// The desk for these outputs, and the reader that works there.
-    pub(crate) fn desk(self, outputs: Outputs) -> (Desk, Reader, Config, Option<Arc<dyn Leadership>>) {
+    pub(crate) fn desk(self, outputs: Outputs) -> (Desk, Reader, Settings, Option<Arc<dyn Leadership>>) {
         let Self { id, config, reader, leadership, report, ledger, clock, .. } = self;
         let desk = desk(&id, &config, &reader, (ledger, report, clock), outputs);
         (desk, reader, config, leadership)
@@ -67,7 +67,7 @@ impl SqsReceiver {
 /// The desk for these outputs.
 pub(crate) fn desk(
     id: &str,
-    config: &Config,
+    config: &Settings,
     reader: &Reader,
     (ledger, report, clock): (Arc<Ledger>, Arc<Report>, Clock),
     outputs: Outputs,
@@ -87,7 +87,7 @@ pub(crate) fn desk(
     };
     Desk {
         source: Arc::from(id),
-        queue: config.queue().to_owned(),
+        queue: config.shared.name().to_owned(),
         ledger,
         report,
         clock,
@@ -103,6 +103,14 @@ pub(crate) fn desk(
 impl Receiver for SqsReceiver {
     async fn invoke(&mut self, event: &[u8], outputs: &Outputs, host: &Host) -> Result<Option<Vec<u8>>, StartError> {
         crate::invoke::invoke(self, event, outputs, host).await
+    }
+
+    async fn check(&mut self) -> Vec<CheckRow> {
+        crate::check::check(&self.config, &self.id, &self.clock).await
+    }
+
+    fn permissions(&self) -> Vec<IamStatement> {
+        crate::check::permissions(&self.config)
     }
 
     async fn start(&mut self, host: &Host) -> Result<(), StartError> {
@@ -191,7 +199,7 @@ async fn facts(queue: &Queue, desk: &Desk) -> Facts {
 struct Back {
     queue: Queue,
     flights: Arc<Flights>,
-    config: Config,
+    config: Settings,
 }
 
 /// Makes batches of what arrives, in order.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use steadyline_component::config::{ComponentId, Diagnostic};
+use steadyline_aws::TableConfig;
+use steadyline_component::config::{Diagnostic, Flat};
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Polling, Schedule, Spec, Stability};
 
-use crate::config::{AWS, Config};
-use crate::receiver::{DynamoDbPoller, Endpoint};
+use crate::config::Config;
+use crate::receiver::DynamoDbPoller;
 use crate::report::Reporter;
 use steadyline_mapping::mapping::Plan;
 
@@ -20,7 +21,7 @@ pub const FACTORY: Factory = Factory::poller::<DynamoDb>();
 pub struct DynamoDb;
 
 impl Component for DynamoDb {
-    type Config = Config;
+    type Config = Flat<Config, TableConfig>;
     type Made = Polling;
 
     const SPEC: Spec = Spec {
@@ -32,7 +33,8 @@ impl Component for DynamoDb {
         unsupported: &[("statement", "PartiQL is not supported; use `query` or a scan")],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Polling> {
+    fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Polling> {
+        let Flat { own: config, shared: table } = config;
         check(&config, context);
         let plan = Plan::compile(&config.mapping()).map_err(|errors| {
             for error in errors {
@@ -41,12 +43,12 @@ impl Component for DynamoDb {
                 context.report(&error.path, diagnostic);
             }
         });
-        let endpoint = endpoint(&config, context);
+        let place = table.place(context, "");
         let leadership = config.leader.as_ref().and_then(|id| context.leadership("leader", id));
         if context.diagnostics.has_errors() {
             return None;
         }
-        let (plan, endpoint) = (plan.ok()?, endpoint?);
+        let (plan, place) = (plan.ok()?, place?);
         let schedule = Schedule {
             interval: config.collection_interval.get(),
             initial_delay: config.initial_delay.get(),
@@ -54,7 +56,7 @@ impl Component for DynamoDb {
         };
         let identity = plan.identity().map(Arc::from).collect();
         let reporter = Reporter::new(context.id.as_str(), context.clock, context.meter);
-        let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, endpoint, context.clock, reporter);
+        let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, place, context.clock, reporter);
         Some(Polling { poller: Box::new(poller), schedule, identity, leadership })
     }
 }
@@ -112,26 +114,5 @@ fn check_times(config: &Config, context: &mut CreateContext<'_>) {
     }
     if !(1..=10).contains(&config.max_attempts) {
         context.error("max_attempts", "a page is tried 1 to 10 times");
-    }
-}
-
-/// Where the table is; reports what is wrong with `endpoint` and the keys that go with it.
-fn endpoint(config: &Config, context: &mut CreateContext<'_>) -> Option<Endpoint> {
-    if config.endpoint == AWS || config.endpoint.contains("://") {
-        for problem in config.aws().problems() {
-            context.error(problem.path, problem.message);
-        }
-        return Some(Endpoint::Aws);
-    }
-    match config.endpoint.parse::<ComponentId>() {
-        Ok(id) => context.aws_endpoint("endpoint", &id).map(Endpoint::Extension),
-        Err(_) => {
-            let diagnostic = Diagnostic::error("invalid-value", format!("`{}` is no endpoint", config.endpoint));
-            context.report(
-                "endpoint",
-                diagnostic.with_expected("`aws`, a URL such as `http://127.0.0.1:8000`, or the id of an extension"),
-            );
-            None
-        }
     }
 }

@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use steadyline_aws::{AwsConfig, AwsFailure, FailureKind, SharedConfig};
+use steadyline_aws::{AwsFailure, FailureKind, SharedConfig, TablePlace};
 use steadyline_component::telemetry::Metrics;
 use steadyline_component::{
-    AwsEndpoint, CheckRow, Clock, IamStatement, PassEnd, PollError, PollOutput, Poller, Tick, Verdict, async_trait,
+    CheckRow, Clock, IamStatement, PassEnd, PollError, PollOutput, Poller, Tick, Verdict, async_trait,
 };
 use steadyline_mapping::batch::{Batcher, gauges};
 use steadyline_mapping::item::parse_items;
@@ -26,20 +26,12 @@ pub(crate) struct DynamoDbPoller {
     id: String,
     config: Config,
     resource: Vec<(String, String)>,
-    endpoint: Endpoint,
+    place: TablePlace,
     mapper: Mapper,
     reporter: Reporter,
     clock: Clock,
     budget: Option<Arc<Budget>>,
     connection: Option<Connection>,
-}
-
-/// Where the table is.
-pub(crate) enum Endpoint {
-    /// AWS, or a URL.
-    Aws,
-    /// An extension, asked when first needed.
-    Extension(Arc<dyn AwsEndpoint>),
 }
 
 struct Connection {
@@ -58,7 +50,7 @@ impl DynamoDbPoller {
         id: &str,
         config: Config,
         plan: Plan,
-        endpoint: Endpoint,
+        place: TablePlace,
         clock: &Clock,
         mut reporter: Reporter,
     ) -> Self {
@@ -70,7 +62,7 @@ impl DynamoDbPoller {
             resource: config.resource.clone().into_iter().collect(),
             budget: config.read_budget.map(|budget| Arc::new(Budget::new(budget, clock))),
             config,
-            endpoint,
+            place,
             mapper,
             reporter,
             clock: clock.clone(),
@@ -179,13 +171,8 @@ impl DynamoDbPoller {
         if self.connection.is_some() {
             return Ok(());
         }
-        let aws = match &self.endpoint {
-            Endpoint::Aws => self.config.aws(),
-            Endpoint::Extension(extension) => {
-                let connection = extension.connection().await;
-                AwsConfig::local(&connection.map_err(|error| PollError::new("endpoint", error.to_string()))?)
-            }
-        };
+        let aws = self.place.connection().await;
+        let aws = aws.map_err(|error| PollError::new("endpoint", error.to_string()))?;
         let shared = SharedConfig::of(&aws);
         let failed = |failure: AwsFailure| poll_error(&self.config.source(), &aws.region, &failure);
         let client = Client::from_conf(self.client_config(shared.sdk().await.map_err(failed)?).build());
@@ -284,7 +271,7 @@ impl Poller for DynamoDbPoller {
         let Some(connection) = &self.connection else { return Vec::new() };
         let request = &connection.reader.request;
         let mut rows = Vec::new();
-        if matches!(self.endpoint, Endpoint::Aws) && self.config.endpoint == crate::config::AWS {
+        if self.place.is_aws() {
             rows.extend(connection.shared.check().await);
         }
         for part in request.parts() {
@@ -320,13 +307,7 @@ impl Poller for DynamoDbPoller {
     }
 
     fn permissions(&self) -> Vec<IamStatement> {
-        let table = match self.config.table.starts_with("arn:") {
-            true => self.config.table.clone(),
-            false => {
-                let region = if self.config.region.is_empty() { "<region>" } else { &self.config.region };
-                format!("arn:aws:dynamodb:{region}:<account>:table/{}", self.config.table)
-            }
-        };
+        let table = self.place.arn(&self.config.table);
         let read = match &self.config.index {
             Some(index) => format!("{table}/index/{index}"),
             None => table.clone(),
@@ -342,7 +323,7 @@ impl Poller for DynamoDbPoller {
         if self.config.key.is_empty() {
             statements.push(statement("DescribeTable", "dynamodb:DescribeTable", table));
         }
-        statements.extend(self.config.aws().permissions());
+        statements.extend(self.place.permissions());
         statements
     }
 }

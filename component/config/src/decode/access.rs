@@ -66,7 +66,10 @@ impl<'p> MapEntries<'p> {
 
     /// The fields of a struct; other keys are reported.
     pub(super) fn fields(de: De<'p>, entries: &'p [Entry], fields: &'static [&'static str]) -> Self {
-        Self { fields: Some(fields), are_fields: true, ..Self::dictionary(de, entries) }
+        let mut all = Self { fields: Some(fields), are_fields: true, ..Self::dictionary(de, entries) };
+        // Of several structs that share a map, each is given what it has missed itself.
+        all.made_up.retain(|field| fields.contains(&field.as_str()));
+        all
     }
 
     fn is_wanted(&self, entry: &Entry) -> bool {
@@ -75,7 +78,7 @@ impl<'p> MapEntries<'p> {
         }
         let Some(fields) = self.fields else { return true };
         let is_known = fields.contains(&&*entry.key.text);
-        if !is_known {
+        if !is_known && self.de.asked.is_none() {
             self.de.context.unknown_key(self.de.path, entry, fields);
         }
         is_known

@@ -6,6 +6,7 @@ use serde::forward_to_deserialize_any;
 use super::access::{EnumEntry, MapEntries, SeqItems};
 use super::context::{Context, Path, one_of};
 use super::error::{At, DecodeError, Target, Unknown, What};
+use super::flat::Asked;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Kind, Node, Origin};
 
@@ -17,11 +18,13 @@ pub(super) struct De<'p> {
     pub(super) context: &'p Context<'p>,
     /// Whether it is a field of a struct, which has a default or is missed.
     pub(super) is_field: bool,
+    /// Where a struct notes its fields that shares the node with others; keys that it does not know may be theirs.
+    pub(super) asked: Option<&'p Asked>,
 }
 
 impl<'p> De<'p> {
     pub(super) fn root(node: &'p Node, path: &'p Path<'p>, context: &'p Context<'p>) -> Self {
-        Self { node, path, context, is_field: false }
+        Self { node, path, context, is_field: false, asked: None }
     }
 
     pub(super) fn address(node: &Node) -> usize {
@@ -36,7 +39,7 @@ impl<'p> De<'p> {
         is_field: bool,
         seed: S,
     ) -> Result<S::Value, DecodeError> {
-        seed.deserialize(De { node, path, context: self.context, is_field })
+        seed.deserialize(De { node, path, context: self.context, is_field, asked: None })
     }
 
     /// Runs a step of decoding; an error that nobody further down claimed is about this node.
@@ -273,11 +276,24 @@ impl<'de> Deserializer<'de> for De<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
+        self.asked.into_iter().for_each(|asked| asked.borrow_mut().extend(fields));
         match self.node.kind() {
             Kind::Null => self.here(|de| visitor.visit_map(MapEntries::fields(de, &[], fields))),
             Kind::Map(entries) => self.here(|de| visitor.visit_map(MapEntries::fields(de, entries, fields))),
             // A list would be taken field by field, which nobody means.
             Kind::Seq(_) => self.here(|_| Err(DecodeError::new(What::Type { expected: "a map".to_owned() }))),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match name {
+            super::FLAT => super::flat::decode(self, visitor),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -306,6 +322,6 @@ impl<'de> Deserializer<'de> for De<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct
+        bool f32 f64 bytes byte_buf unit unit_struct seq tuple
     }
 }

@@ -189,6 +189,21 @@ fn a_block_is_split_by_series_until_one_is_left() {
 }
 
 #[test]
+fn blocks_that_wait_become_one_request() {
+    for yaml in ["", V2] {
+        let mut rig = Rig::new(yaml);
+        let blocks = [block(&mut rig, 5), block(&mut rig, 1), block(&mut rig, 12)];
+        let whole = rig.sender.join(&blocks).unwrap();
+        assert_eq!((whole.items, whole.protocol), (18, blocks[0].protocol));
+        assert_eq!(lines(&whole), blocks.iter().flat_map(lines).collect::<Vec<_>>());
+        let (first, second) = rig.sender.split(&whole).unwrap();
+        assert_eq!([lines(&first), lines(&second)].concat(), lines(&whole));
+    }
+    let (old, new) = (block(&mut Rig::new(""), 1), block(&mut Rig::new(V2), 1));
+    assert!(Rig::new(V2).sender.join(&[new, old]).is_none(), "of two versions");
+}
+
+#[test]
 fn the_series_that_the_words_name_is_found() {
     for yaml in ["", V2] {
         let mut rig = Rig::new(yaml);

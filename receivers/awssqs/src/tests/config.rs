@@ -1,5 +1,6 @@
 //! Configs that make no receiver, each with its place; and what is warned of.
 
+use steadyline_component::config::decode_text;
 use steadyline_component::testkit::create;
 
 use super::*;
@@ -81,7 +82,7 @@ fn mistakes_are_reported_at_their_keys() {
 
 #[test]
 fn secrets_do_not_print() {
-    let config: crate::config::Config =
-        serde_json::from_str(r#"{"secret_access_key": "hunter2", "session_token": "hunter3"}"#).unwrap();
+    let text = "secret_access_key: hunter2\nsession_token: hunter3";
+    let config: crate::config::Settings = decode_text(text, &|_: &str| None).unwrap();
     assert!(!format!("{config:?}").contains("hunter"));
 }

@@ -1,5 +1,6 @@
 //! SQS that answers slowly, wrongly or not at all, and batches of which a part fails.
 
+use steadyline_component::config::decode_text;
 use steadyline_component::{SendError, SettleError};
 
 use super::*;
@@ -80,10 +81,13 @@ async fn visibility_is_extended_until_the_message_is_deleted() {
 async fn a_message_in_flight_is_hidden_from_others_again_and_again() {
     let bench = Bench::start(GAUGE).await;
     let queue = crate::queue::Queue::connect(
-        &serde_json::from_value(serde_json::json!({
-            "queue_url": bench.fake.queue("slow", Duration::from_secs(2)), "region": "us-east-1",
-            "access_key_id": "A", "secret_access_key": "s", "wait_time_seconds": 0,
-        }))
+        &decode_text(
+            &format!(
+                "queue_url: \"{}\"\nregion: us-east-1\naccess_key_id: A\nsecret_access_key: s\nwait_time_seconds: 0",
+                bench.fake.queue("slow", Duration::from_secs(2))
+            ),
+            &|_: &str| None,
+        )
         .unwrap(),
         "slow",
         &Clock::system(),

@@ -1,5 +1,6 @@
 //! The receiver against the fake: the real SDK, every kind of message and failure.
 
+mod checking;
 mod config;
 mod counting;
 mod failures;

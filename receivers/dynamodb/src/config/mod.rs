@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use steadyline_aws::{AssumeRole, AwsConfig};
-use steadyline_component::config::{ComponentId, Duration, Secret};
+use steadyline_component::config::{ComponentId, Duration};
 
 use steadyline_mapping::config::{
     AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
@@ -51,28 +50,6 @@ pub struct Config {
     /// How often a page is tried before the poll fails; throttled pages are tried until the poll's time is over.
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: u32,
-    /// Where the table is: `aws`, the region's own; a URL; or the id of an extension that is a DynamoDB.
-    pub endpoint: String,
-    /// The region, such as `us-east-1`. Empty: from the environment, the profile or the machine.
-    pub region: String,
-    /// The profile of the shared AWS files to take credentials from. Empty: the standard chain.
-    pub profile: String,
-    /// A fixed access key id; only together with `secret_access_key`.
-    pub access_key_id: String,
-    /// The secret that belongs to `access_key_id`.
-    pub secret_access_key: Secret,
-    /// The session token of temporary keys.
-    pub session_token: Secret,
-    /// A role to assume for reading, in this account or in another one.
-    pub assume_role: AssumeRole,
-    /// Whether to use the FIPS endpoint. Left out: as the environment or the profile says.
-    pub use_fips: Option<bool>,
-    /// Whether to use the endpoint that has IPv6 addresses too. Left out: as the environment or the profile says.
-    pub use_dual_stack: Option<bool>,
-    /// The URL of an HTTP proxy. Empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
-    pub proxy_url: String,
-    /// A file with certificates (PEM) of authorities to trust besides those of the system.
-    pub ca_file: String,
     /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
     #[serde(rename = "where")]
     pub filter: Option<String>,
@@ -119,17 +96,6 @@ impl Default for Config {
             attempt_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(20),
             max_attempts: 3,
-            endpoint: AWS.to_owned(),
-            region: String::new(),
-            profile: String::new(),
-            access_key_id: String::new(),
-            secret_access_key: Secret::default(),
-            session_token: Secret::default(),
-            assume_role: AssumeRole::default(),
-            use_fips: None,
-            use_dual_stack: None,
-            proxy_url: String::new(),
-            ca_file: String::new(),
             filter: None,
             identity: Labels::new(),
             resource: BTreeMap::new(),
@@ -145,9 +111,6 @@ impl Default for Config {
     }
 }
 
-/// The endpoint that stands for AWS itself.
-pub const AWS: &str = "aws";
-
 /// How much read capacity polling may use.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -160,23 +123,6 @@ pub struct ReadBudget {
 }
 
 impl Config {
-    /// How AWS is reached, for `endpoint` `aws` or a URL.
-    pub fn aws(&self) -> AwsConfig {
-        AwsConfig {
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            access_key_id: self.access_key_id.clone(),
-            secret_access_key: self.secret_access_key.clone(),
-            session_token: self.session_token.clone(),
-            assume_role: self.assume_role.clone(),
-            endpoint: if self.endpoint == AWS { String::new() } else { self.endpoint.clone() },
-            use_fips: self.use_fips,
-            use_dual_stack: self.use_dual_stack,
-            proxy_url: self.proxy_url.clone(),
-            ca_file: self.ca_file.clone(),
-        }
-    }
-
     /// What is made of the items.
     pub fn mapping(&self) -> MappingConfig {
         MappingConfig {

@@ -2,7 +2,7 @@
 
 mod rewrite;
 
-pub use rewrite::{series_labels, split, to_rw1};
+pub use rewrite::{join, series_labels, split, to_rw1};
 
 use super::{
     Counts, Fields, Malformed, Points, Sample, Symbols, histogram, put_double, put_len_prefixed, put_uint, put_varint,

@@ -1,4 +1,4 @@
-//! Requests of version 2.0 taken apart again: cut in two, turned into version 1.0, or named in a log.
+//! Requests of version 2.0 taken apart again: cut in two, joined, turned into version 1.0, or named in a log.
 //! References are followed and checked: nothing here trusts them to be in range.
 
 use super::{
@@ -45,6 +45,26 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// What the references of a request are in another one, which grows by the symbols that it lacks.
+struct Translation<'a> {
+    from: &'a Parts<'a>,
+    /// By reference: one of the new request, once it was asked for.
+    known: Vec<Option<u32>>,
+}
+
+impl<'a> Translation<'a> {
+    fn of(from: &'a Parts<'a>) -> Self {
+        Self { from, known: vec![None; from.symbols.len()] }
+    }
+
+    fn reference(&mut self, r: u64, symbols: &mut Symbols) -> Result<u32, Malformed> {
+        let symbol = self.from.symbol(r)?;
+        // The symbol is there, so its place is.
+        let known = &mut self.known[r as usize];
+        Ok(*known.get_or_insert_with(|| symbols.intern(symbol)))
+    }
+}
+
 /// Cuts a request in two of about the same size, between two series, each with a table of just its own symbols.
 /// `None` if there is nothing to cut: fewer than two series, or bytes that are no request.
 pub fn split(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -53,25 +73,41 @@ pub fn split(request: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (first, second) = parts.series.split_at(cut);
     let half = |series: &[&[u8]]| {
         let mut half = Request::new();
-        for series in series {
-            half.copy_series(&parts, series).ok()?;
-        }
-        let mut out = Vec::new();
-        half.write_to(&mut out);
-        Some(out)
+        half.copy(&parts, series).ok()?;
+        Some(half.written())
     };
     Some((half(first)?, half(second)?))
 }
 
+/// One request with the series of all of them, in order, and each symbol once. `None` if any of them is no request.
+pub fn join(requests: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let mut whole = Request::new();
+    for request in requests {
+        let parts = Parts::of(request).ok()?;
+        whole.copy(&parts, &parts.series).ok()?;
+    }
+    Some(whole.written())
+}
+
 impl Request {
-    /// Appends a series of another request, its references translated.
-    fn copy_series(&mut self, from: &Parts<'_>, message: &[u8]) -> Result<(), Malformed> {
+    /// Appends series of another request, their references translated.
+    fn copy(&mut self, from: &Parts<'_>, messages: &[&[u8]]) -> Result<(), Malformed> {
         let Self { symbols, series, refs } = self;
-        let mut copied = Ok(());
-        put_len_prefixed(series, SERIES, |buf| {
-            copied = copy_fields(buf, symbols, refs, from, message);
-        });
-        copied
+        let mut translation = Translation::of(from);
+        for message in messages {
+            let mut copied = Ok(());
+            put_len_prefixed(series, SERIES, |buf| {
+                copied = copy_fields(buf, symbols, refs, &mut translation, message);
+            });
+            copied?;
+        }
+        Ok(())
+    }
+
+    fn written(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_to(&mut out);
+        out
     }
 }
 
@@ -79,7 +115,7 @@ fn copy_fields(
     buf: &mut Vec<u8>,
     symbols: &mut Symbols,
     refs: &mut Vec<u32>,
-    from: &Parts<'_>,
+    from: &mut Translation<'_>,
     message: &[u8],
 ) -> Result<(), Malformed> {
     for field in Fields::new(message) {
@@ -105,12 +141,12 @@ fn copy_refs(
     buf: &mut Vec<u8>,
     symbols: &mut Symbols,
     refs: &mut Vec<u32>,
-    from: &Parts<'_>,
+    from: &mut Translation<'_>,
     bytes: &[u8],
 ) -> Result<(), Malformed> {
     refs.clear();
     for r in packed(bytes) {
-        refs.push(symbols.intern(from.symbol(r?)?));
+        refs.push(from.reference(r?, symbols)?);
     }
     put_refs(buf, refs);
     Ok(())
@@ -120,7 +156,7 @@ fn copy_exemplar(
     buf: &mut Vec<u8>,
     symbols: &mut Symbols,
     refs: &mut Vec<u32>,
-    from: &Parts<'_>,
+    from: &mut Translation<'_>,
     message: &[u8],
 ) -> Result<(), Malformed> {
     for field in Fields::new(message) {
@@ -133,14 +169,19 @@ fn copy_exemplar(
     Ok(())
 }
 
-fn copy_metadata(buf: &mut Vec<u8>, symbols: &mut Symbols, from: &Parts<'_>, message: &[u8]) -> Result<(), Malformed> {
+fn copy_metadata(
+    buf: &mut Vec<u8>,
+    symbols: &mut Symbols,
+    from: &mut Translation<'_>,
+    message: &[u8],
+) -> Result<(), Malformed> {
     let (mut kind, mut help, mut unit) = (0, 0, 0);
     for field in Fields::new(message) {
         let field = field?;
         match field.number {
             1 => kind = field.varint()?,
-            3 => help = symbols.intern(from.symbol(field.varint()?)?),
-            4 => unit = symbols.intern(from.symbol(field.varint()?)?),
+            3 => help = from.reference(field.varint()?, symbols)?,
+            4 => unit = from.reference(field.varint()?, symbols)?,
             _ => {}
         }
     }
