@@ -138,7 +138,7 @@ fn build_graph(
     match sink {
         Some(sink) => {
             let account = shared.books.open(Kind::Exporter, "once", Signal::Metrics, "");
-            builder.capture = Some(Arc::new(SinkNode { sink, account }));
+            builder.capture = Some(Arc::new(SinkNode { sink, account, status: shared.board.place("exporter:once") }));
         }
         None => builder.exporters(&plan, diagnostics),
     }
@@ -267,7 +267,8 @@ impl<'a> Builder<'a> {
                 self.branches.insert(key, Arc::new(branch));
             }
             Some(Exporter::Direct(sink)) => {
-                self.sinks.insert(key, Arc::new(SinkNode { sink, account }));
+                let status = shared.board.place(&format!("exporter:{id}"));
+                self.sinks.insert(key, Arc::new(SinkNode { sink, account, status }));
             }
             None => {}
         }
@@ -304,7 +305,8 @@ impl<'a> Builder<'a> {
         if let Some(connector) = made {
             let shared = self.pool.shared;
             let account = shared.books.open(Kind::Connector, id.as_str(), *from, "");
-            self.joints.insert(key, Arc::new(Joint::new(connector, account, shared.clock.clone())));
+            let status = shared.board.place(&joint_name(&key));
+            self.joints.insert(key, Arc::new(Joint::new(connector, account, (shared.clock.clone(), status))));
         }
     }
 
@@ -334,7 +336,9 @@ impl<'a> Builder<'a> {
                 processor,
                 account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, pipeline),
                 series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
+                unkept: meter.counter("processor_state_losses", STATE_LOSSES, &[]),
                 life: None,
+                fell: false,
             });
         }
         if failed {
@@ -347,7 +351,12 @@ impl<'a> Builder<'a> {
                 return Some(PipelineNode { pipeline: Arc::clone(&running.pipeline), inherits: Vec::new() });
             }
         }
-        let pipeline = Arc::new(Pipeline::new(plan.id.to_string(), stages, outlets, shared.clock.clone()));
+        let id = plan.id.as_str();
+        let first = plan.processors.first();
+        let first = first.map(|first| shared.books.open(Kind::Processor, first.as_str(), plan.signal, id));
+        let status = shared.board.place(&format!("pipeline:{id}"));
+        let surroundings = (shared.clock.clone(), status);
+        let pipeline = Arc::new(Pipeline::new(id.to_string(), stages, (first, outlets), surroundings));
         Some(PipelineNode { pipeline, inherits })
     }
 
@@ -380,6 +389,13 @@ impl<'a> Builder<'a> {
         joints
     }
 }
+
+/// What a connector is called on the board.
+pub fn joint_name((from, to, id): &JointKey) -> String {
+    format!("connector:{id}:{from}:{to}")
+}
+
+const STATE_LOSSES: &str = "Times that a processor's state could not be kept at a stop or a reload.";
 
 /// The meter of one component.
 pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {

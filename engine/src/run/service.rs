@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::leaving::Leaving;
+use super::outlets::SinkNode;
 use super::parts::{RunningBranch, RunningExtension, RunningJoint, RunningPipeline, RunningReceiver, Task};
-use super::pipeline::SinkNode;
 use super::poll::PollTask;
 use super::progress::Progress;
 use super::starting::Started;
@@ -49,6 +49,8 @@ pub struct Running {
     /// How far each polled source got, whether it runs or did.
     pub(super) progress: BTreeMap<ComponentId, Arc<Progress>>,
     pub(super) under_way: UnderWay,
+    /// Pipelines of which the processors keep their state, at the end.
+    pub(super) keeping: JoinSet<()>,
     pub(super) clock_watch: JoinSet<()>,
     pub(super) telemetry_config: TelemetryConfig,
     pub(super) telemetry: Telemetry,
@@ -99,6 +101,7 @@ impl Running {
             farewells: JoinSet::new(),
             progress: BTreeMap::new(),
             under_way: UnderWay::new(),
+            keeping: JoinSet::new(),
             clock_watch: JoinSet::new(),
             telemetry_config: graph.plan.service.telemetry.clone(),
             telemetry: Telemetry::default(),

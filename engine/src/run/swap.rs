@@ -16,11 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::intake::push;
+use super::keeping::replaced;
 use super::leaving::Leaving;
+use super::outlets::SinkNode;
 use super::parts::{
     RunningBranch, RunningExtension, RunningJoint, RunningPipeline, RunningReceiver, joint_timers, pipeline_timers,
 };
-use super::pipeline::{SinkNode, Stage};
+use super::pipeline::Stage;
 use super::service::{Feed, Running};
 use super::starting::Started;
 use super::stopping::{GRACE, within};
@@ -59,7 +61,7 @@ impl Running {
         let ends = self.stop_receivers(&receivers, &feeds, deadline).await;
         self.retarget_receivers(&receivers, &feeds).await;
         self.end_series(ends).await;
-        self.rewire(&pipelines, &joints, &feeds, held).await;
+        self.rewire(&plan, (&pipelines, &joints), &feeds, held).await;
         let new_lives = std::mem::take(&mut started.lives);
         self.exchange_branches(branches, new_lives, deadline.max(Instant::now() + GRACE)).await;
         drop(haste);
@@ -168,8 +170,8 @@ impl Running {
     /// Takes old pipelines and connectors apart, upstream first, and hands what they keep to the new ones.
     async fn rewire(
         &mut self,
-        pipelines: &[PipelineNode],
-        joints: &BTreeMap<JointKey, JointNode>,
+        new: &Plan,
+        (pipelines, joints): (&[PipelineNode], &BTreeMap<JointKey, JointNode>),
         plan: &Feeds,
         mut held: BTreeMap<ComponentId, OwnedMutexGuard<Vec<Stage>>>,
     ) {
@@ -185,8 +187,10 @@ impl Running {
                     }
                     let inherits = node.map(|node| node.inherits.as_slice()).unwrap_or_default();
                     let keep: Vec<usize> = inherits.iter().map(|(_, from)| *from).collect();
-                    let mut kept: BTreeMap<usize, Stage> =
-                        running.pipeline.dissolve(&keep, &hard_stop).await.into_iter().collect();
+                    let replaced = place.map(|place| replaced(running, &new.pipelines[place].processors, inherits));
+                    let replaced = replaced.unwrap_or_default();
+                    let kept = running.pipeline.dissolve(&keep, &replaced, &hard_stop).await;
+                    let mut kept: BTreeMap<usize, Stage> = kept.into_iter().collect();
                     // Its new stages are there already, in order; each inherited one goes to its place among them.
                     if let Some(mut stages) = held.remove(&id) {
                         for (at, from) in inherits {
@@ -322,7 +326,7 @@ impl Running {
                 _ => {
                     let joints = self.joints_of(&pipeline);
                     let task = pipeline_timers(board, &pipeline, stop.clone(), hard_stop.clone());
-                    RunningPipeline { pipeline, processors: plan.processors.clone(), joints, task }
+                    RunningPipeline { pipeline, processors: plan.processors.clone(), joints, task, is_ending: false }
                 }
             };
             self.pipelines.insert(plan.id.clone(), running);
@@ -344,6 +348,8 @@ impl Running {
         let old_sinks = std::mem::replace(&mut self.sinks, sinks);
         let closing: Vec<Arc<SinkNode>> =
             old_sinks.into_values().filter(|old| !self.sinks.values().any(|new| Arc::ptr_eq(new, old))).collect();
+        // Whatever became of those, others stand there now.
+        closing.iter().for_each(|node| node.status.remove());
         self.extensions = extensions;
         self.leaving.retain(|_, leaving| !leaving.is_over());
         while self.farewells.try_join_next().is_some() {}
