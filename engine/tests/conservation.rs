@@ -94,7 +94,7 @@ impl Processor for Clumsy {
     }
 }
 
-/// A sink that falls over at `boom`, having counted one point as shown nowhere.
+/// A sink that falls over at `boom`, having counted one point as shown nowhere, and takes for ever at `hang`.
 struct Brittle(String);
 
 struct BrittleFactory;
@@ -115,6 +115,9 @@ impl Sink for Brittle {
         if says(&batch, "boom") {
             tally.dropped("confirmation", 1);
             panic!("boom");
+        }
+        if says(&batch, "hang") {
+            std::future::pending::<()>().await;
         }
         stage(&self.0).delivered.lock().unwrap().extend(batch.as_metrics().map(testkit::render).unwrap_or_default());
     }
@@ -334,6 +337,59 @@ async fn what_waits_for_room_at_the_stop_is_counted_wherever_it_is() {
     let way = ["source", "clumsy", "join", "halves", "backend"];
     stopped_in_the_way("way_joint", "clumsy: {wait: true}, halves: {}", joint, &way).await;
     stopped_in_the_way("way_joint_2", "clumsy: {}, halves: {wait: true}", joint, &way).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_at_the_stop_is_counted_and_its_waiters_are_told() {
+    for (name, clumsy, expected) in [("cut_push", "", (3, 3)), ("cut_timer", "wait: true", (5, 1))] {
+        let yaml = config(
+            &format!("clumsy: {{{clumsy}}}"),
+            &format!("brittle: {{name: {name}}}, backend: {{name: {name}_2}}"),
+            "metrics: {receivers: [source], processors: [clumsy], exporters: [brittle, backend]}",
+        );
+        let (running, shared) = start(&yaml).await;
+        let out = output(name).await;
+        let first = tokio::spawn({
+            let out = out.clone();
+            async move { send(&out, "hang 1\na 2\nb 3", Until::Settled).await }
+        });
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let second = tokio::spawn(async move { send(&out, "c 4", Until::Settled).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = tokio::time::Instant::now();
+        let report = running.shutdown().await;
+        assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert!(is_retryable(&first) || first == Err(SendError::ShuttingDown), "{name}: {first:?}");
+        // Once the way is free, it may just get through.
+        let through = delivered(name).len() == 1;
+        assert_eq!(second.is_ok(), through, "{name}: {second:?}");
+        let expected = if through { (expected.0, expected.1 + 2) } else { (expected.0 + 1, expected.1) };
+        assert_eq!((report.dropped, report.delivered), expected, "{name}: {:#?}", shared.books.read());
+        assert_whole(&shared, &["source", "clumsy"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_the_stop_is_refused_and_counted() {
+    let yaml = config(
+        "halves: {wait: true}",
+        "backend: {name: late}",
+        "metrics/a: {receivers: [source], processors: [halves], exporters: [backend]}, \
+         metrics/b: {receivers: [source], exporters: [backend, join]}, \
+         metrics/c: {receivers: [join], processors: [halves], exporters: [backend]}",
+    );
+    let (running, shared) = start(&yaml).await;
+    let out = output("late").await;
+    running.shutdown().await;
+    let (receipt, settlement) = Receipt::new();
+    let header = Header { receipts: vec![receipt], ..Header::default() };
+    let batch = Batch { header, data: Data::Metrics(testkit::metrics("a 1\nb 2")) };
+    assert_eq!(out.send(batch, Until::Enqueued).await, Err(SendError::ShuttingDown));
+    assert!(matches!(settlement.await, Err(SettleError::Retryable(_))));
+    assert_eq!((dropped(&shared, "halves", "shutdown"), dropped(&shared, "join", "shutdown")), (2, 2));
+    assert_eq!(dropped(&shared, "backend", "shutdown"), 2);
+    assert_whole(&shared, &[]);
 }
 
 /// A term that the test ends.

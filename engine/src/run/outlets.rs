@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, join3};
-use steadyline_component::{Batch, ComponentStatus, Data, Header, Outlook, SendError, SettleError, Sink, Tally};
+use steadyline_component::{
+    Batch, ComponentStatus, Data, Header, Outlook, Receipt, SendError, SettleError, Sink, Tally,
+};
 use steadyline_telemetry::Metrics;
 
 use super::fall::fell;
@@ -102,9 +104,8 @@ impl Destination for Outlets {
 impl SinkNode {
     async fn push(self: &Arc<Self>, batch: Batch, call: &Call) -> Result<(), SendError> {
         let Some(batch) = self.admitted(batch) else { return Ok(()) };
-        let receipts = batch.header.receipts.clone();
         let local = Tally::default();
-        let taking = Taking::begin(&self.account.tally, &local, batch.items());
+        let taking = Taking::begin(&self.account.tally, &local, &batch);
         let panicked = AssertUnwindSafe(self.sink.consume(batch, &local)).catch_unwind().await.err();
         taking.end(panicked.is_some());
         let Some(panic) = panicked else {
@@ -114,7 +115,6 @@ impl SinkNode {
             return Ok(());
         };
         let error = SettleError::Retryable(format!("exporter `{}` panicked", self.account.id));
-        receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
         fell(&format!("exporter:{}", self.account.id), &self.status, &*panic);
         Err(error.into())
     }
@@ -138,18 +138,19 @@ impl Destination for SinkNode {
     }
 }
 
-/// What a sink is taking: counted as lost if it never ends.
+/// What a sink is taking: if it never ends, it is counted as lost and whoever waits is told.
 struct Taking<'a> {
     tally: &'a Tally,
     /// What the sink itself counts of this batch.
     local: &'a Tally,
     items: Option<u64>,
+    receipts: Vec<Receipt>,
 }
 
 impl<'a> Taking<'a> {
-    fn begin(tally: &'a Tally, local: &'a Tally, items: u64) -> Taking<'a> {
-        tally.incoming(items);
-        Taking { tally, local, items: Some(items) }
+    fn begin(tally: &'a Tally, local: &'a Tally, batch: &Batch) -> Taking<'a> {
+        tally.incoming(batch.items());
+        Taking { tally, local, items: Some(batch.items()), receipts: batch.header.receipts.clone() }
     }
 
     fn end(mut self, panicked: bool) {
@@ -164,10 +165,10 @@ impl<'a> Taking<'a> {
         self.tally.merged(spent.merged);
         spent.dropped.into_iter().for_each(|(reason, items)| self.tally.dropped(reason, items));
         let rest = items.saturating_sub(told);
-        match lost_to {
-            Some(reason) => self.tally.dropped(reason, rest),
-            None => self.tally.outgoing(rest),
-        }
+        let Some(reason) = lost_to else { return self.tally.outgoing(rest) };
+        self.tally.dropped(reason, rest);
+        let error = SettleError::Retryable("an exporter did not get to take it".into());
+        self.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
     }
 }
 

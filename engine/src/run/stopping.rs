@@ -45,8 +45,11 @@ impl Running {
             tracing::warn!("not everything was delivered within the {timeout:?} of the shutdown timeout");
         }
         self.hard_stop.0.fire();
-        // Whoever still waits for room counts what it had.
-        let _ = tokio::time::timeout(GRACE, self.under_way.none()).await;
+        // Whoever waited for room counts what it had; what waits for something else is cut off, and counted, too.
+        if tokio::time::timeout(GRACE, self.under_way.none()).await.is_err() {
+            self.under_way.cut_off();
+            let _ = tokio::time::timeout(GRACE, self.under_way.none()).await;
+        }
         self.abort_tasks().await;
         self.begin_keeping();
         let kept = async { while self.keeping.join_next().await.is_some() {} };

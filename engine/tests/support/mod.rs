@@ -168,7 +168,7 @@ impl Component for BackendFactory {
         let mut queue = config.sending_queue.clone().unwrap_or_default();
         queue.queue_size = config.queue.unwrap_or(queue.queue_size);
         let mut retry = RetryConfig::default();
-        retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
+        retry.max_elapsed_time = config.max_elapsed.or(retry.max_elapsed_time);
         retry.multiplier = config.multiplier.unwrap_or(retry.multiplier);
         if config.sending_queue.is_none() {
             queue.num_consumers = config.consumers.or(Some(1));
