@@ -44,6 +44,8 @@ pub struct Graph {
     pub receivers: Vec<ReceiverNode>,
     /// The lowest bound that a component put on the memory budget.
     pub memory_bound: Bound,
+    /// Extensions that run already and go on, and those under whose config they do.
+    pub adapted: Vec<(Arc<dyn Extension>, Arc<dyn Extension>)>,
     /// What was noted of each component, for the next reload.
     pub records: Records,
 }
@@ -163,6 +165,7 @@ fn build_graph(
         pipelines,
         receivers,
         memory_bound,
+        adapted: builder.pool.adapted(),
         records: builder.pool.records,
         plan,
     })

@@ -2,9 +2,9 @@
 //! runs stays as it is. What did not change goes on with its state, its queue and its listener.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use steadyline_component::{Shutdown, StartError, Status};
+use steadyline_component::{Extension, Shutdown, StartError, Status};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node};
 use tokio::time::Instant;
 
@@ -116,6 +116,7 @@ impl Running {
                 .filter(|(_, leaving)| !leaving.is_over())
                 .map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch))),
         );
+        let retired = self.retired.iter().filter_map(Weak::upgrade);
         let sinks = self.sinks.iter().filter(|((_, id), _)| is_well(&format!("exporter:{id}")));
         let joints = self.joints.iter().filter(|(key, _)| is_well(&joint_name(key)));
         let receivers = self.receivers.iter().filter(|(_, running)| !running.task.is_over());
@@ -127,6 +128,10 @@ impl Running {
         Previous {
             root: Some(self.root.clone()),
             records: self.records.clone(),
+            storages: retired
+                .chain(self.extensions.iter().map(|of| Arc::clone(&of.extension)))
+                .filter_map(Extension::as_storage)
+                .collect(),
             extensions: self.extensions.iter().map(|of| (of.id.clone(), Arc::clone(&of.extension))).collect(),
             branches: branches.into_iter().filter(|(_, branch)| is_well(&branch.name)).collect(),
             queues,
@@ -165,6 +170,7 @@ impl Running {
             within(GRACE, "an exporter", node.sink.shutdown()).await;
         }
         for old in self.extensions.extract_if(.., |old| !goes_on(old, &graph)).collect::<Vec<_>>().into_iter().rev() {
+            self.retire(&old.extension);
             within(GRACE, "an extension", old.extension.shutdown()).await;
         }
     }

@@ -1,11 +1,13 @@
 //! The running graph. Start: extensions first, then exporters, pipelines, receivers last; any failure stops what was started.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use steadyline_component::receiver::ShutdownTrigger;
-use steadyline_component::{Board, Budget, Clock, Host, Kind, Output, Outputs, Shutdown, StartError, Status};
+use steadyline_component::{
+    Board, Budget, Clock, Extension, Host, Kind, Output, Outputs, Shutdown, StartError, Status,
+};
 use steadyline_config::{ComponentId, Node};
 use steadyline_telemetry::Signal;
 use tokio::task::JoinSet;
@@ -46,6 +48,8 @@ pub struct Running {
     pub(super) leaving: BTreeMap<BranchKey, Leaving>,
     /// Extensions and sinks that close when the exporters that left with them have.
     pub(super) farewells: JoinSet<()>,
+    /// Extensions that reloads took away, while something of theirs is still in use.
+    pub(super) retired: Vec<Weak<dyn Extension>>,
     /// How far each polled source got, whether it runs or did.
     pub(super) progress: BTreeMap<ComponentId, Arc<Progress>>,
     pub(super) under_way: UnderWay,
@@ -99,6 +103,7 @@ impl Running {
             receivers: BTreeMap::new(),
             leaving: BTreeMap::new(),
             farewells: JoinSet::new(),
+            retired: Vec::new(),
             progress: BTreeMap::new(),
             under_way: UnderWay::new(),
             keeping: JoinSet::new(),

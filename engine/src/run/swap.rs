@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Batch, Data, Header, Status};
+use steadyline_component::{Batch, Data, Extension, Header, Status};
 use steadyline_config::ComponentId;
 use steadyline_telemetry::{Metrics, Signal};
 use tokio::sync::OwnedMutexGuard;
@@ -41,7 +41,18 @@ impl Running {
     /// Puts a graph whose new parts were started in the place of what runs.
     pub(super) async fn swap(&mut self, graph: Graph, mut started: Started) {
         let Graph {
-            root, plan, extensions, branches, sinks, pipelines, joints, receivers, memory_bound, records, ..
+            root,
+            plan,
+            extensions,
+            branches,
+            sinks,
+            pipelines,
+            joints,
+            receivers,
+            memory_bound,
+            records,
+            adapted,
+            ..
         } = graph;
         let feeds: Feeds = plan
             .pipelines
@@ -57,6 +68,9 @@ impl Running {
             .filter(|(id, new)| self.pipelines.get(id).is_some_and(|old| !Arc::ptr_eq(&old.pipeline, new)))
             .filter_map(|(id, new)| Some((id.clone(), new.hold()?)))
             .collect();
+        for (old, next) in &adapted {
+            old.as_adaptable().into_iter().for_each(|old| old.become_as(&**next));
+        }
         self.resize(&branches, crate::memory::budget(plan.service.memory_budget, memory_bound));
         let ends = self.stop_receivers(&receivers, &feeds, deadline).await;
         self.retarget_receivers(&receivers, &feeds).await;
@@ -345,6 +359,7 @@ impl Running {
             extensions.iter().any(|new| new.id == old.id && Arc::ptr_eq(&new.extension, &old.extension))
         };
         let unused: Vec<RunningExtension> = self.extensions.drain(..).filter(|old| !goes_on(old)).collect();
+        unused.iter().for_each(|old| self.retire(&old.extension));
         let old_sinks = std::mem::replace(&mut self.sinks, sinks);
         let closing: Vec<Arc<SinkNode>> =
             old_sinks.into_values().filter(|old| !self.sinks.values().any(|new| Arc::ptr_eq(new, old))).collect();
@@ -366,6 +381,12 @@ impl Running {
                 within(GRACE, "an extension", old.extension.shutdown()).await;
             }
         });
+    }
+
+    /// Remembers an extension that is not used any more, as long as something else still uses it.
+    pub(super) fn retire(&mut self, extension: &Arc<dyn Extension>) {
+        self.retired.retain(|old| old.strong_count() > 0);
+        self.retired.push(Arc::downgrade(extension));
     }
 
     /// What there is to read of queues and budget.

@@ -161,3 +161,93 @@ async fn a_queue_on_disk_is_handed_over_and_found_again() {
     assert_eq!(found, all(25..30));
     rig.stop().await;
 }
+
+/// What the exporter found on disk when it opened its queue, in all.
+fn restored(shared: &Shared) -> u64 {
+    let account = shared.books.read().into_iter().find(|account| account.id == "backend").unwrap();
+    account.tally.balance().created.get("restored").copied().unwrap_or(0)
+}
+
+/// Files are real, so time is, too.
+#[tokio::test]
+async fn a_storage_that_changes_leaves_queues_where_they_are_or_lets_them_drain() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let name = "storage_changes";
+    let with = |id: &str, folder: &std::path::Path, more: &str| {
+        let queue = format!(", lanes: true, sending_queue: {{storage: {id}, durable: true, max_shards: 1}}");
+        let extension = format!("{{{id}: {{name: {}{more}}}}}", folder.display());
+        simple(name, "", "", &queue).replace("{memory: {name: memory}}", &extension)
+    };
+    let backend = stage(name);
+    let mut rig = Rig::start(&with("folder", one.path(), "")).await;
+    let out = output(name).await;
+    let mut sent = 0;
+    // So that every reload finds something under way and something that waits.
+    *backend.delay.lock().unwrap() = Duration::from_millis(20);
+    let mut send_more = async || {
+        for n in sent..sent + 30 {
+            send(&out, &format!("a {n}"), Until::Enqueued).await.unwrap();
+        }
+        sent += 30;
+    };
+    send_more().await;
+    // Other keys of the same folder: nothing begins anew.
+    let changes = rig.reload(&with("folder", one.path(), ", interval: 5s")).await;
+    assert_eq!(changes, Changes { kept: 3, begun: 0, ended: 0 });
+    assert_eq!(*stage(one.path().to_str().unwrap()).attempts.lock().unwrap(), ["adapted"]);
+    send_more().await;
+    // One that does not adapt, and another id, for the same folder: the queue is handed over.
+    let changes = rig.reload(&with("folder", one.path(), ", wait: true")).await;
+    assert_eq!(changes, Changes { kept: 1, begun: 2, ended: 2 });
+    send_more().await;
+    rig.reload(&with("folder/2", one.path(), "")).await;
+    send_more().await;
+    let expected: Vec<String> = (0..120).map(|n| format!("a {n}")).collect();
+    until("all are delivered", || delivered(name).len() == 120).await;
+    assert_eq!(delivered(name), expected, "in order, each once");
+    assert_eq!(restored(&rig.shared), 0, "the queue was never opened again");
+    // Another folder, and back while the first still drains: it is taken up again, and the other drains beside it.
+    send_more().await;
+    rig.reload(&with("folder/2", two.path(), "")).await;
+    send_more().await;
+    rig.reload(&with("folder/2", one.path(), "")).await;
+    send_more().await;
+    until("all are delivered", || delivered(name).len() == 210).await;
+    let mut all = delivered(name);
+    let first: Vec<String> =
+        all.iter().filter(|line| !(150..180).contains(&line[2..].parse().unwrap())).cloned().collect();
+    let expected: Vec<String> = (0..150).chain(180..210).map(|n| format!("a {n}")).collect();
+    assert_eq!(first, expected, "each folder in its order");
+    all.sort_by_key(|line| line[2..].parse::<u32>().unwrap());
+    assert_eq!(all, (0..210).map(|n| format!("a {n}")).collect::<Vec<_>>(), "each once");
+    assert_eq!(restored(&rig.shared), 0);
+    rig.stop().await;
+}
+
+/// Files are real, so time is, too.
+#[tokio::test]
+async fn a_reload_that_fails_leaves_what_a_new_exporter_found_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ", sending_queue: {storage: folder, durable: true, max_shards: 1}";
+    let with = |queue: &str, halves: &str| {
+        simple("found", &format!("halves: {{{halves}}}"), "halves", queue)
+            .replace("20s", "100ms")
+            .replace("{memory: {name: memory}}", &format!("{{folder: {{name: {}}}}}", folder.path().display()))
+    };
+    let rig = Rig::start(&with(queue, "")).await;
+    *stage("found").hang.lock().unwrap() = true;
+    send(&output("found").await, "a 1\nb 2", Until::Enqueued).await.unwrap();
+    assert_eq!(rig.running.shutdown().await.kept, 2);
+    *stage("found").hang.lock().unwrap() = false;
+    stage("found").outputs.lock().unwrap().clear();
+    let mut rig = Rig::start(&with("", "")).await;
+    for _ in 0..2 {
+        let (verdict, _) = rig.try_reload(&with(queue, "fail_start: true")).await;
+        assert!(matches!(verdict, Reloaded::Failed(_)), "{verdict:?}");
+        assert_conserved(&rig.shared);
+    }
+    assert_eq!(delivered("found"), [""; 0]);
+    rig.reload(&with(queue, "name: x")).await;
+    until_delivered("found", &["a 1", "b 2"]).await;
+    rig.stop().await;
+}
