@@ -262,7 +262,8 @@ impl<'a> Builder<'a> {
                 };
                 let status = shared.board.place(&name);
                 let meter = component_meter(&shared.meter, "exporter", id);
-                let heir = previous.queues.get(&key).map(|old| &**old);
+                let mut same = previous.queues.iter().filter(|(of, _)| *of == key).map(|(_, old)| &**old);
+                let heir = same.find(|old| old.has_place_of(storage.as_ref()));
                 let parts = (encoder, sender, delivery);
                 let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
                 let context = BranchContext { account, status, meter: &meter, clock, traces, storage, heir };

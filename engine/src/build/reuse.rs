@@ -62,7 +62,7 @@ pub struct Previous {
     /// Exporters with queues.
     pub branches: BTreeMap<BranchKey, Arc<Branch>>,
     /// The same and those that are on their way out or fell over: who takes their place goes on with their queue.
-    pub queues: BTreeMap<BranchKey, Arc<Branch>>,
+    pub queues: Vec<(BranchKey, Arc<Branch>)>,
     /// Exporters without queues.
     pub sinks: BTreeMap<BranchKey, Arc<SinkNode>>,
     /// Connectors.

@@ -109,13 +109,10 @@ impl Running {
         let is_well = |name: &str| !board.get(name).is_some_and(|entry| matches!(entry.status, Status::Failed(_)));
         let branches = self.branches.iter().map(|(key, running)| (key.clone(), Arc::clone(&running.branch)));
         let branches: BTreeMap<BranchKey, Arc<Branch>> = branches.collect();
-        let mut queues = branches.clone();
-        queues.extend(
-            self.leaving
-                .iter()
-                .filter(|(_, leaving)| !leaving.is_over())
-                .map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch))),
-        );
+        let leaving = self.leaving.iter().filter(|(_, leaving)| !leaving.is_over());
+        let leaving = leaving.map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch)));
+        let running = branches.iter().map(|(key, branch)| (key.clone(), Arc::clone(branch)));
+        let queues = running.chain(leaving).collect();
         let retired = self.retired.iter().filter_map(Weak::upgrade);
         let sinks = self.sinks.iter().filter(|((_, id), _)| is_well(&format!("exporter:{id}")));
         let joints = self.joints.iter().filter(|(key, _)| is_well(&joint_name(key)));

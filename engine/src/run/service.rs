@@ -45,7 +45,7 @@ pub struct Running {
     pub(super) joints: BTreeMap<JointKey, RunningJoint>,
     pub(super) receivers: BTreeMap<ComponentId, RunningReceiver>,
     /// Exporters that a reload took away and that still have something to send.
-    pub(super) leaving: BTreeMap<BranchKey, Leaving>,
+    pub(super) leaving: Vec<(BranchKey, Leaving)>,
     /// Extensions and sinks that close when the exporters that left with them have.
     pub(super) farewells: JoinSet<()>,
     /// Extensions that reloads took away, while something of theirs is still in use.
@@ -101,7 +101,7 @@ impl Running {
             pipelines: BTreeMap::new(),
             joints: BTreeMap::new(),
             receivers: BTreeMap::new(),
-            leaving: BTreeMap::new(),
+            leaving: Vec::new(),
             farewells: JoinSet::new(),
             retired: Vec::new(),
             progress: BTreeMap::new(),

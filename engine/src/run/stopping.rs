@@ -124,7 +124,7 @@ impl Running {
             for running in branches.values_mut() {
                 while running.workers.join_next().await.is_some() {}
             }
-            for leaving in leaving.values_mut() {
+            for (_, leaving) in leaving.iter_mut() {
                 leaving.drained().await;
             }
             while keeping.join_next().await.is_some() {}

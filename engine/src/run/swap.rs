@@ -272,26 +272,19 @@ impl Running {
         let mut halting = Vec::new();
         let mut apart = Vec::new();
         for (key, branch) in new {
-            if let Some(running) = old.remove(&key) {
-                if Arc::ptr_eq(&running.branch, &branch) {
+            let before = match old.remove(&key) {
+                Some(running) if Arc::ptr_eq(&running.branch, &branch) => {
                     self.branches.insert(key, running);
                     continue;
                 }
-                if !branch.shares_queue_with(&running.branch) {
+                Some(running) if branch.shares_queue_with(&running.branch) => Some((running.branch, running.workers)),
+                other => {
                     // What waits in another place is sent from there.
-                    apart.push((key.clone(), running));
-                    halting.push((key, branch, None));
-                    continue;
+                    apart.extend(other.map(|running| (key.clone(), running)));
+                    self.recall(&key, &branch).await
                 }
-                halting.push((key, branch, Some((running.branch, running.workers))));
-            } else if self.leaving.get(&key).is_some_and(|leaving| branch.shares_queue_with(&leaving.branch))
-                && let Some(leaving) = self.leaving.remove(&key)
-            {
-                let was = Arc::clone(&leaving.branch);
-                halting.push((key, branch, Some((was, leaving.recall().await))));
-            } else {
-                halting.push((key, branch, None));
-            }
+            };
+            halting.push((key, branch, before));
         }
         let patience = deadline.saturating_duration_since(Instant::now());
         let halted = halting.into_iter().map(async |(key, branch, old)| {
@@ -307,8 +300,16 @@ impl Running {
         }
         for (key, running) in old.into_iter().chain(apart) {
             let leaving = Leaving::begin(running, self.shutdown_timeout, self.hard_stop.1.clone());
-            self.leaving.insert(key, leaving);
+            self.leaving.push((key, leaving));
         }
+    }
+
+    /// An exporter on its way out with whose queue this one goes on, and its workers, if there is one.
+    async fn recall(&mut self, key: &BranchKey, branch: &Branch) -> Option<(Arc<Branch>, JoinSet<()>)> {
+        let is_it = |(of, leaving): &(BranchKey, Leaving)| of == key && branch.shares_queue_with(&leaving.branch);
+        let (_, leaving) = self.leaving.remove(self.leaving.iter().position(is_it)?);
+        let was = Arc::clone(&leaving.branch);
+        Some((was, leaving.recall().await))
     }
 
     /// The timers of new pipelines and connectors run; those that are gone leave the board.
@@ -366,12 +367,12 @@ impl Running {
         // Whatever became of those, others stand there now.
         closing.iter().for_each(|node| node.status.remove());
         self.extensions = extensions;
-        self.leaving.retain(|_, leaving| !leaving.is_over());
+        self.leaving.retain(|(_, leaving)| !leaving.is_over());
         while self.farewells.try_join_next().is_some() {}
         if unused.is_empty() && closing.is_empty() {
             return;
         }
-        let leaving: Vec<_> = self.leaving.values().map(Leaving::gone).collect();
+        let leaving: Vec<_> = self.leaving.iter().map(|(_, leaving)| leaving.gone()).collect();
         self.farewells.spawn(async move {
             for node in closing.into_iter().rev() {
                 within(GRACE, "an exporter", node.sink.shutdown()).await;
@@ -392,7 +393,7 @@ impl Running {
     /// What there is to read of queues and budget.
     fn show(&self) {
         // One of each name.
-        let leaving = self.leaving.iter().filter(|(key, _)| !self.branches.contains_key(*key));
+        let leaving = self.leaving.iter().filter(|(key, _)| !self.branches.contains_key(key));
         let leaving = leaving.map(|(_, leaving)| &leaving.branch);
         let branches: Vec<Arc<Branch>> =
             self.branches.values().map(|running| &running.branch).chain(leaving).cloned().collect();

@@ -171,7 +171,7 @@ fn restored(shared: &Shared) -> u64 {
 /// Files are real, so time is, too.
 #[tokio::test]
 async fn a_storage_that_changes_leaves_queues_where_they_are_or_lets_them_drain() {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [one, two, three] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let name = "storage_changes";
     let with = |id: &str, folder: &std::path::Path, more: &str| {
         let queue = format!(", lanes: true, sending_queue: {{storage: {id}, durable: true, max_shards: 1}}");
@@ -207,19 +207,27 @@ async fn a_storage_that_changes_leaves_queues_where_they_are_or_lets_them_drain(
     assert_eq!(delivered(name), expected, "in order, each once");
     assert_eq!(restored(&rig.shared), 0, "the queue was never opened again");
     // Another folder, and back while the first still drains: it is taken up again, and the other drains beside it.
+    *backend.delay.lock().unwrap() = Duration::from_millis(200);
     send_more().await;
     rig.reload(&with("folder/2", two.path(), "")).await;
     send_more().await;
     rig.reload(&with("folder/2", one.path(), "")).await;
     send_more().await;
-    until("all are delivered", || delivered(name).len() == 210).await;
+    // Two more drain beside it then.
+    rig.reload(&with("folder/2", three.path(), "")).await;
+    send_more().await;
+    let places = rig.running.board().read().keys().filter(|id| id.starts_with("exporter:")).count();
+    assert_eq!(places, 1);
+    assert!(delivered(name).len() < 150, "the first folder drains still");
+    until("all are delivered", || delivered(name).len() == 240).await;
     let mut all = delivered(name);
-    let first: Vec<String> =
-        all.iter().filter(|line| !(150..180).contains(&line[2..].parse().unwrap())).cloned().collect();
-    let expected: Vec<String> = (0..150).chain(180..210).map(|n| format!("a {n}")).collect();
-    assert_eq!(first, expected, "each folder in its order");
-    all.sort_by_key(|line| line[2..].parse::<u32>().unwrap());
-    assert_eq!(all, (0..210).map(|n| format!("a {n}")).collect::<Vec<_>>(), "each once");
+    let number = |line: &String| line[2..].parse::<u32>().unwrap();
+    for numbers in [Vec::from_iter((0..150).chain(180..210)), Vec::from_iter(150..180), Vec::from_iter(210..240)] {
+        let of: Vec<u32> = all.iter().map(number).filter(|n| numbers.contains(n)).collect();
+        assert_eq!(of, numbers, "each folder in its order");
+    }
+    all.sort_by_key(number);
+    assert_eq!(all, (0..240).map(|n| format!("a {n}")).collect::<Vec<_>>(), "each once");
     assert_eq!(restored(&rig.shared), 0);
     rig.stop().await;
 }
