@@ -27,6 +27,7 @@ mod reload;
 mod restart;
 mod scraped_twice;
 mod scraping;
+mod sdks;
 mod shipped;
 mod sidecar;
 mod signals;
