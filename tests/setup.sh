@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests run against into .tools/ of this checkout, by the machine's ordinary clients:
-# apt (Prometheus with promtool, PostgreSQL), pip (moto, botocore, an OTLP backend) and Maven (DynamoDB Local).
+# apt (Prometheus with promtool, PostgreSQL), pip (moto, botocore, an OTLP backend), Maven (DynamoDB Local), Go and npm
+# (applications with OpenTelemetry's SDKs).
 # Quick when everything is there; nothing outside .tools/ changes except packages that are missing altogether.
 set -euo pipefail
 
@@ -74,6 +75,30 @@ dynamodb_local() {
   cp "$pom" "$folder/pom.xml"
 }
 
+# Applications with OpenTelemetry's SDKs, for sending.
+go_sender() {
+  local folder="$tools/sdk-go" source="$root/tests/sdk/go"
+  diff -rq "$source" "$folder/source" >/dev/null 2>&1 && return
+  has go || apt_install golang-go ca-certificates
+  say "building the Go sender"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$source" && CGO_ENABLED=0 go build -o "$folder/sender" .)
+  cp -r "$source" "$folder/source"
+}
+
+javascript_sender() {
+  local folder="$tools/sdk-javascript" source="$root/tests/sdk/javascript"
+  cmp -s "$source/package-lock.json" "$folder/installed" && return
+  has npm || apt_install nodejs npm
+  say "installing the packages of the JavaScript sender by npm"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  cp "$source/package.json" "$source/package-lock.json" "$folder/"
+  npm ci --prefix "$folder" --silent --no-audit --no-fund --ignore-scripts
+  cp "$source/package-lock.json" "$folder/installed"
+}
+
 # The test starts a server of its own; the package's cluster is neither needed nor made.
 postgresql() {
   compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null && return
@@ -92,5 +117,7 @@ if has flock; then flock 9; fi
 prometheus
 python_tools
 dynamodb_local
+go_sender
+javascript_sender
 postgresql
 say "ready in .tools"

@@ -14,7 +14,8 @@ pub type PutDouble = fn(&mut Vec<u8>, f64);
 /// Appends a value as text.
 ///
 /// JSON has its keys in byte order and escapes `<`, `>` and `&`, as Go's encoder does; of a key that occurs twice the last
-/// value counts; bytes inside are base64. An array or map with a double that JSON cannot say is the empty text.
+/// value counts; bytes inside are base64; `"NaN"`, `"Infinity"` and `"-Infinity"` stand for doubles that JSON cannot say,
+/// for which the Collector makes the whole text empty.
 pub fn put_text(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) {
     match value {
         Value::Empty => {}
@@ -23,12 +24,7 @@ pub fn put_text(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) {
         Value::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Value::Double(value) => put_double(out, value),
         Value::Bytes(bytes) => put_base64(out, bytes),
-        Value::Array(_) | Value::Map(_) => {
-            let start = out.len();
-            if put_json(out, value, put_double).is_none() {
-                out.truncate(start);
-            }
-        }
+        Value::Array(_) | Value::Map(_) => put_json(out, value, put_double),
     }
 }
 
@@ -52,12 +48,13 @@ pub fn series(metrics: &Metrics, metric: &Metric, attributes: Attributes) -> Str
     text + "}"
 }
 
-/// `None` for numbers that are none.
-fn put_json(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) -> Option<()> {
+fn put_json(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) {
     match value {
         Value::Empty => out.extend_from_slice(b"null"),
         Value::Str(text) => put_json_text(out, text),
-        Value::Double(value) if !value.is_finite() => return None,
+        Value::Double(value) if value.is_nan() => out.extend_from_slice(b"\"NaN\""),
+        Value::Double(f64::INFINITY) => out.extend_from_slice(b"\"Infinity\""),
+        Value::Double(f64::NEG_INFINITY) => out.extend_from_slice(b"\"-Infinity\""),
         Value::Bool(_) | Value::Int(_) | Value::Double(_) => put_text(out, value, put_double),
         Value::Bytes(bytes) => {
             out.push(b'"');
@@ -68,7 +65,7 @@ fn put_json(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) -> Optio
             out.push(b'[');
             for (at, element) in lengths(message).enumerate() {
                 put_comma(out, at);
-                put_json(out, read_any(element), put_double)?;
+                put_json(out, read_any(element), put_double);
             }
             out.push(b']');
         }
@@ -83,12 +80,11 @@ fn put_json(out: &mut Vec<u8>, value: Value<'_>, put_double: PutDouble) -> Optio
                 put_comma(out, at);
                 put_json_text(out, key.as_bytes());
                 out.push(b':');
-                put_json(out, value, put_double)?;
+                put_json(out, value, put_double);
             }
             out.push(b'}');
         }
     }
-    Some(())
 }
 
 fn put_comma(out: &mut Vec<u8>, at: usize) {
@@ -190,8 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_empty_as_in_the_collector() {
-        assert_eq!(text(Value::Array(&list(&[double(1.0), double(f64::NAN)]))), "");
+    fn what_json_cannot_say_stands_in_quotes() {
+        let numbers = list(&[double(1.0), double(f64::NAN), double(f64::INFINITY), double(f64::NEG_INFINITY)]);
+        assert_eq!(text(Value::Array(&numbers)), r#"[1,"NaN","Infinity","-Infinity"]"#);
         assert_eq!(text(Value::Double(f64::NAN)), "NaN");
     }
 }

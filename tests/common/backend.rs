@@ -1,5 +1,5 @@
-//! A remote-write backend by script: it reads every request with structs of its own, keeps what it took, and answers as
-//! the test wants.
+//! A remote-write backend by script: it reads every request of version 1.0 and 2.0, holds it against the specification,
+//! keeps what it took, and answers as the test wants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,44 +7,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::Request;
-use prost::Message;
 
 use super::exposition::Labels;
+use super::remote_write::{self, STALE, Series};
 use super::server::{Reply, Server};
-
-/// Remote write 1.0, from its specification.
-#[derive(Clone, PartialEq, Message)]
-struct WriteRequest {
-    #[prost(message, repeated, tag = "1")]
-    timeseries: Vec<TimeSeries>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TimeSeries {
-    #[prost(message, repeated, tag = "1")]
-    labels: Vec<Label>,
-    #[prost(message, repeated, tag = "2")]
-    samples: Vec<WireSample>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Label {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    value: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireSample {
-    #[prost(double, tag = "1")]
-    value: f64,
-    #[prost(int64, tag = "2")]
-    timestamp: i64,
-}
-
-/// The bits of Prometheus' stale marker.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// One sample as it arrived.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,8 +37,10 @@ pub struct Written {
     pub at: Instant,
     /// The request, with its body as it was.
     pub request: Request<Bytes>,
-    /// What was in it.
+    /// What was in it, but for native histograms.
     pub samples: Vec<Arrived>,
+    /// All that was in it, series by series.
+    pub series: Vec<Series>,
     /// Whether it was answered with success.
     pub taken: bool,
 }
@@ -102,9 +70,10 @@ impl Backend {
         let server = Server::start_on(port, move |request| {
             let (log, script) = (Arc::clone(&log), Arc::clone(&script));
             async move {
-                let samples = read(&request);
+                let written = remote_write::read(&request);
+                remote_write::check(&written);
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                let reply = script(log.len());
+                let mut reply = script(log.len());
                 // Half an answer: it was written, and the sender cannot know.
                 let taken = match &reply {
                     Reply::Answer(answer) | Reply::Late(_, answer) | Reply::Half(answer) => {
@@ -112,7 +81,11 @@ impl Backend {
                     }
                     Reply::Hang => false,
                 };
-                log.push(Written { at: Instant::now(), request, samples, taken });
+                if taken && remote_write::is_v2(&request) {
+                    reply = said_to_be_written(reply, &written.series);
+                }
+                let (samples, series) = (samples(&written.series), written.series);
+                log.push(Written { at: Instant::now(), request, samples, series, taken });
                 reply
             }
         })
@@ -154,27 +127,32 @@ impl Backend {
     }
 }
 
-fn read(request: &Request<Bytes>) -> Vec<Arrived> {
-    read_body(request.body())
+/// An answer with what a receiver of version 2.0 says in each.
+pub fn said_to_be_written(mut reply: Reply, series: &[Series]) -> Reply {
+    let count = |of: fn(&Series) -> usize| series.iter().map(of).sum::<usize>().to_string();
+    let written = [
+        ("x-prometheus-remote-write-samples-written", count(|one| one.samples.len())),
+        ("x-prometheus-remote-write-histograms-written", count(|one| one.histograms.len())),
+        ("x-prometheus-remote-write-exemplars-written", count(|one| one.exemplars.len())),
+    ];
+    for (name, value) in written {
+        reply = reply.with(name, &value);
+    }
+    reply
 }
 
-/// The samples of a request's body.
+fn samples(series: &[Series]) -> Vec<Arrived> {
+    let of = |one: &Series| {
+        let labels = one.by_name();
+        let arrived = |s: &remote_write::Sample| Arrived { labels: labels.clone(), time: s.time, value: s.value };
+        one.samples.iter().map(arrived).collect::<Vec<_>>()
+    };
+    series.iter().flat_map(of).collect()
+}
+
+/// The samples of a request's body of version 1.0.
 pub fn read_body(body: &[u8]) -> Vec<Arrived> {
-    let raw = snap::raw::Decoder::new().decompress_vec(body).expect("snappy's block format");
-    let write = WriteRequest::decode(raw.as_slice()).expect("a write request of version 1.0");
-    let mut samples = Vec::new();
-    for series in write.timeseries {
-        let names: Vec<&str> = series.labels.iter().map(|label| label.name.as_str()).collect();
-        assert!(
-            names.is_sorted() && names.windows(2).all(|pair| pair[0] != pair[1]),
-            "sorted, and none twice: {names:?}"
-        );
-        let labels: Labels = series.labels.into_iter().map(|label| (label.name, label.value)).collect();
-        samples.extend(series.samples.iter().map(|sample| Arrived {
-            labels: labels.clone(),
-            time: sample.timestamp,
-            value: sample.value,
-        }));
-    }
-    samples
+    let written = remote_write::read_body(body, false);
+    remote_write::check(&written);
+    samples(&written.series)
 }

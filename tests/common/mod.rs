@@ -14,6 +14,7 @@ pub mod onboarding;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod remote_write;
 pub mod rising;
 pub mod server;
 pub mod steadyline;

@@ -51,12 +51,29 @@ impl Prometheus {
     }
 
     async fn start_with(text: &str) -> Prometheus {
+        Self::launch("bin/prometheus", text, &[]).await
+    }
+
+    /// Version 3, which takes OTLP and both versions of remote write; built by `tests/peers/run.sh`.
+    #[allow(dead_code, reason = "the peers' tests only")]
+    pub async fn version_3(text: &str) -> Prometheus {
+        let flags = [
+            "--web.enable-otlp-receiver",
+            "--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest",
+            "--web.remote-write-receiver.accepted-protobuf-messages=io.prometheus.write.v2.Request",
+            "--enable-feature=native-histograms,exemplar-storage,metadata-wal-records",
+        ];
+        Self::launch("peers/prometheus3/prometheus", text, &flags).await
+    }
+
+    async fn launch(program: &str, text: &str, flags: &[&str]) -> Prometheus {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, text).expect("the temporary folder takes a file");
         let port = free_port();
-        let mut command = Command::new(tool("bin/prometheus"));
+        let mut command = Command::new(tool(program));
         command.arg("--web.enable-remote-write-receiver").arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        command.args(flags);
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         let process = Process::start("prometheus", command.current_dir(folder.path()));
@@ -69,6 +86,28 @@ impl Prometheus {
     /// Where to write to.
     pub fn write_url(&self) -> String {
         format!("{}/api/v1/write", self.url)
+    }
+
+    /// Where to send metrics by OTLP over HTTP.
+    #[allow(dead_code, reason = "the peers' tests only")]
+    pub fn otlp_url(&self) -> String {
+        format!("{}/api/v1/otlp/v1/metrics", self.url)
+    }
+
+    /// Everything that the series of a selector hold in `seconds` before a moment, native histograms included, as its
+    /// API tells it.
+    #[allow(dead_code, reason = "the peers' tests only")]
+    pub async fn raw(&self, selector: &str, seconds: u64, at: f64) -> Vec<Value> {
+        self.query(&format!("{selector}[{seconds}s]"), at).await
+    }
+
+    /// The exemplars of a selector between two moments, as its API tells them.
+    #[allow(dead_code, reason = "the peers' tests only")]
+    pub async fn exemplars(&self, selector: &str, start: f64, end: f64) -> Vec<Value> {
+        let query = encode(selector);
+        let url = format!("{}/api/v1/query_exemplars?query={query}&start={start:.3}&end={end:.3}", self.url);
+        let answer = until("exemplars of prometheus", async || http::get(&url).await).await.json();
+        answer["data"].as_array().expect("a list").clone()
     }
 
     /// What a chart shows at a moment, in seconds since the epoch.

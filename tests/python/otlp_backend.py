@@ -6,6 +6,7 @@ with --partial each is answered as one whose points were rejected.
 """
 
 import argparse
+import base64
 import gzip
 import json
 import sys
@@ -69,12 +70,35 @@ def servicer(base, response, script):
     return Servicer()
 
 
+def with_ids_as_protobuf_has_them(value):
+    """OTLP/JSON has ids in hex, protobuf's JSON in base64."""
+    if isinstance(value, list):
+        return [with_ids_as_protobuf_has_them(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: with_ids_as_protobuf_has_them(field) for key, field in value.items()}
+    for key in fields.keys() & {"traceId", "spanId", "parentSpanId"}:
+        fields[key] = base64.b64encode(bytes.fromhex(fields[key])).decode()
+    return fields
+
+
 def http_handler(script):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def body(self):
+            if self.headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(self.headers["content-length"]))
+            chunks = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass
+            return b"".join(chunks)
+
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.body()
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             as_json = self.headers["content-type"].startswith("application/json")
@@ -83,7 +107,7 @@ def http_handler(script):
             if path_is_right:
                 request, response = (message() for message in MESSAGES[self.path])
                 if as_json:
-                    json_format.Parse(body, request)
+                    json_format.ParseDict(with_ids_as_protobuf_has_them(json.loads(body)), request)
                 else:
                     request.ParseFromString(body)
                 protocol = "http/json" if as_json else "http/protobuf"

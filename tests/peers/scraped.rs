@@ -1,0 +1,142 @@
+//! One target, scraped by the Go Collector and by Steadyline: what both write to remote write is the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::collector::same;
+use crate::common::remote_write::Series;
+use crate::common::server::{Reply, Server};
+use crate::common::steadyline::Launch;
+use crate::common::wait::until_true;
+use crate::pair::collector;
+use crate::receiver::{Receiver, lines};
+
+const TEXT: &str = r#"# HELP plain a counter with \\ and \n in its help
+# TYPE plain counter
+plain{path="C:\\x",quote="\"",line="a\nb",empty="",z="1",A="2"} 1027
+# TYPE plain_total counter
+plain_total{code="200"} 3
+# TYPE level gauge
+level{kind="nan"} NaN
+level{kind="inf"} +Inf
+level{kind="minus"} -Inf
+level{kind="large"} 1.7976931348623157e308
+# TYPE took_seconds histogram
+took_seconds_bucket{route="/",le="0.5"} 24
+took_seconds_bucket{route="/",le="1"} 33
+took_seconds_bucket{route="/",le="+Inf"} 144
+took_seconds_sum{route="/"} 53.25
+took_seconds_count{route="/"} 144
+# TYPE wait_seconds summary
+wait_seconds{quantile="0.5"} 4.5
+wait_seconds{quantile="0.99"} NaN
+wait_seconds_sum 17
+wait_seconds_count 2
+untyped_thing{job="mine",instance="theirs",exported_job="both"} 7
+django_http_requests_total_by_method_total{method="GET"} 9
+"#;
+
+const OPENMETRICS: &str = r#"# HELP served requests
+# TYPE served counter
+served_total{code="200"} 3 # {trace_id="abababababababababababababababab"} 1 1700000000.5
+# TYPE build info
+build_info{version="1.2.3"} 1
+# TYPE took_seconds histogram
+# UNIT took_seconds seconds
+took_seconds_bucket{le="0.5"} 24 # {span_id="cdcdcdcdcdcdcdcd"} 0.25 1700000000.5
+took_seconds_bucket{le="+Inf"} 144
+took_seconds_sum 53.25
+took_seconds_count 144
+# TYPE mode stateset
+mode{mode="on"} 1
+mode{mode="off"} 0
+# EOF
+"#;
+
+/// A target of a type of content; `leaves` is gone when told.
+async fn target(kind: &'static str, page: &'static str, gone: &Arc<AtomicBool>) -> Server {
+    let gone = Arc::clone(gone);
+    Server::start(move |_| {
+        let leaves = if gone.load(Ordering::SeqCst) { "" } else { "# TYPE leaves gauge\nleaves{a=\"b\"} 1\n" };
+        let mut response = Response::new(Bytes::from(format!("{leaves}{page}")));
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+        async move { Reply::Answer(response) }
+    })
+    .await
+}
+
+fn config(target: &Server, receiver: &Receiver, exporter: &str) -> String {
+    format!(
+        "
+receivers:
+  prometheus:
+    config:
+      scrape_configs:
+        - {{job_name: test, scrape_interval: 1s, static_configs: [{{targets: [\"{}\"]}}]}}
+exporters:
+  prometheusremotewrite: {{endpoint: {}, add_metric_suffixes: false, disable_scope_info: true{exporter}}}
+service:
+  pipelines:
+    metrics: {{receivers: [prometheus], exporters: [prometheusremotewrite]}}
+",
+        target.address,
+        receiver.url()
+    )
+}
+
+/// Where they differ on purpose: the Collector calls an info metric by its family, and knows no address on loopback.
+const THEIRS: [(&str, &str); 2] =
+    [("build{", "build_info{"), (",server_port=", ",server_address=\"127.0.0.1\",server_port=")];
+
+/// Everything that was ever written, without times, and without the values of what a scrape says of itself.
+fn seen(receiver: &Receiver) -> Vec<String> {
+    let timeless = |mut series: Series| {
+        let own = series.name().starts_with("scrape_");
+        for sample in &mut series.samples {
+            sample.time = 0;
+            sample.value = if own { 0.0 } else { sample.value };
+        }
+        lines(&series, 0)
+    };
+    let all: BTreeSet<String> = receiver.series().into_iter().flat_map(timeless).collect();
+    all.into_iter().collect()
+}
+
+fn ended(receiver: &Receiver) -> bool {
+    seen(receiver).iter().any(|line| line.starts_with("leaves{") && line.ends_with(" stale"))
+}
+
+async fn compare(kind: &'static str, page: &'static str, least: usize) {
+    let gone = Arc::new(AtomicBool::new(false));
+    let target = target(kind, page, &gone).await;
+    let (theirs, ours) = (Receiver::start().await, Receiver::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let _collector = collector(&folder, &config(&target, &theirs, ""), 0).await;
+    let mut steadyline = Launch::new(&config(&target, &ours, ", send_exemplars: true")).run().await;
+    let sees = |receiver: &Receiver| seen(receiver).iter().any(|line| line.starts_with("leaves{"));
+    until_true("both to have scraped", async || sees(&theirs) && sees(&ours)).await;
+    gone.store(true, Ordering::SeqCst);
+    until_true("the series to end for both", async || ended(&theirs) && ended(&ours)).await;
+    let as_ours = |line: String| THEIRS.iter().fold(line, |line, (theirs, ours)| line.replace(theirs, ours));
+    let mut theirs: Vec<String> = seen(&theirs).into_iter().map(as_ours).collect();
+    theirs.sort();
+    same(&theirs, &seen(&ours));
+    assert!(seen(&ours).len() >= least, "{:#?}", seen(&ours));
+    steadyline.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
+async fn text_format() {
+    compare("text/plain; version=0.0.4; charset=utf-8", TEXT, 24).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
+async fn openmetrics() {
+    compare("application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS, 14).await;
+}
