@@ -3,6 +3,7 @@
 
 mod away;
 mod push;
+mod requests;
 mod state;
 mod take;
 #[cfg(test)]
@@ -25,7 +26,7 @@ pub use push::Refused;
 pub(super) use push::{Layout, Write};
 pub(super) use state::Part;
 use state::{Generation, State};
-pub use take::Reach;
+pub use requests::Reach;
 pub(super) use write::Commit;
 
 /// Blocks that wait for their workers.
