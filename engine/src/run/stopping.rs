@@ -46,9 +46,9 @@ impl Running {
         }
         self.hard_stop.0.fire();
         // Whoever waited for room counts what it had; what waits for something else is cut off, and counted, too.
-        if tokio::time::timeout(GRACE, self.under_way.none()).await.is_err() {
+        if tokio::time::timeout(A_MOMENT, self.under_way.none()).await.is_err() {
             self.under_way.cut_off();
-            let _ = tokio::time::timeout(GRACE, self.under_way.none()).await;
+            let _ = tokio::time::timeout(A_MOMENT, self.under_way.none()).await;
         }
         self.abort_tasks().await;
         self.begin_keeping();
@@ -166,6 +166,9 @@ pub(super) async fn within(limit: Duration, what: &str, closing: impl Future<Out
         tracing::warn!("{what} did not close within {limit:?} and is left behind");
     }
 }
+
+/// What only has to learn that the time is up does so within this.
+const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// How long the counting and closing after the deadline may take.
 pub(super) const GRACE: Duration = Duration::from_secs(2);

@@ -296,10 +296,13 @@ impl Running {
         });
         for (key, branch) in futures_util::future::join_all(halted).await {
             let life = lives.remove(&key);
+            let before = self.leaving.iter().filter(|(of, _)| *of == key);
+            before.for_each(|(_, leaving)| leaving.step_aside());
             self.branches.insert(key, RunningBranch::begin(branch, life));
         }
         for (key, running) in old.into_iter().chain(apart) {
-            let leaving = Leaving::begin(running, self.shutdown_timeout, self.hard_stop.1.clone());
+            let stands = !self.branches.contains_key(&key);
+            let leaving = Leaving::begin(running, stands, self.shutdown_timeout, self.hard_stop.1.clone());
             self.leaving.push((key, leaving));
         }
     }
