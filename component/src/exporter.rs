@@ -260,6 +260,13 @@ pub struct DeliveryConfig {
 }
 
 impl DeliveryConfig {
+    /// How long a block is tried before it is given up; zero: for ever. An outage that a queue on disk outlasts costs
+    /// nothing that is not too old, unless config says otherwise.
+    pub fn retry_budget(&self) -> Duration {
+        let default = if self.queue.storage.is_some() { Duration::ZERO } else { DEFAULT_BUDGET };
+        self.retry.max_elapsed_time.map_or(default, Duration::from)
+    }
+
     /// What is out of bounds, as (path below the exporter, what is wrong). The engine reports it.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
@@ -283,6 +290,9 @@ impl DeliveryConfig {
     }
 }
 
+/// How long a block that waits in memory is tried.
+const DEFAULT_BUDGET: Duration = Duration::from_secs(3600);
+
 /// How failed attempts are repeated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -299,8 +309,9 @@ pub struct RetryConfig {
     pub multiplier: f64,
     /// The longest pause.
     pub max_interval: ConfigDuration,
-    /// A block that is not delivered after so long is dropped and counted; 0 = never given up.
-    pub max_elapsed_time: ConfigDuration,
+    /// A block that is not delivered after so long is dropped and counted; 0 = never given up. Default: 1h; with
+    /// `sending_queue.storage` never, `max_age` alone decides.
+    pub max_elapsed_time: Option<ConfigDuration>,
 }
 
 impl Default for RetryConfig {
@@ -311,7 +322,7 @@ impl Default for RetryConfig {
             randomization_factor: 0.1,
             multiplier: 2.0,
             max_interval: Duration::from_secs(30).into(),
-            max_elapsed_time: Duration::from_secs(3600).into(),
+            max_elapsed_time: None,
         }
     }
 }

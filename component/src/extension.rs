@@ -1,5 +1,6 @@
 //! Extensions: things with a lifecycle that others name in config.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use crate::{Host, StartError};
 
 /// Something with a lifecycle; what it can do for others it says by the `as_` methods.
 #[async_trait]
-pub trait Extension: Send + Sync {
+pub trait Extension: Any + Send + Sync {
     /// Starts it, before every receiver and exporter. An error stops the start of the whole process.
     async fn start(&self, _host: &Host) -> Result<(), StartError> {
         Ok(())
@@ -48,6 +49,11 @@ pub trait Extension: Send + Sync {
         None
     }
 
+    /// As one that can go on under another config.
+    fn as_adaptable(&self) -> Option<&dyn Adaptable> {
+        None
+    }
+
     /// Asks what it depends on whether it would work. Online.
     async fn check(&self) -> Vec<CheckRow> {
         Vec::new()
@@ -57,6 +63,15 @@ pub trait Extension: Send + Sync {
     fn permissions(&self) -> Vec<IamStatement> {
         Vec::new()
     }
+}
+
+/// An extension that a reload may leave in place under another config, with everything that refers to it.
+pub trait Adaptable {
+    /// Whether it can go on under the config of `next`, which has its id, was made and is not started.
+    fn can_become(&self, next: &dyn Extension) -> bool;
+
+    /// Goes on so from now on. Called when everything else of the reload has started, and after [`Adaptable::can_become`].
+    fn become_as(&self, next: &dyn Extension);
 }
 
 /// Adds credentials to outgoing HTTP requests.

@@ -42,7 +42,7 @@ pub use clock::{Clock, Now};
 pub use connector::{Connector, Outlook, Router};
 pub use delivery::{Receipt, SettleError, Settlement};
 pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, JoinLimit, Outcome, Payload, Sender, Sink};
-pub use extension::{AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
+pub use extension::{Adaptable, AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
 pub use factory::{CreateContext, Factory, Kind, RepeatEffect, Spec, Stability, TemporalityEffect};
 pub use leadership::{Leadership, Term};
 pub use meter::{Instrument, Meter};

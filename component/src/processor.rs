@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::batch::Batch;
 use crate::clock::Now;
+use crate::storage::StorageError;
 use crate::tally::Tally;
 use crate::{Host, StartError};
 
@@ -34,6 +35,26 @@ pub trait Processor: Send {
 
     /// The pipeline stops: emit what waits. No stale markers here; a restart is not an end.
     fn drain(&mut self, _work: &mut Work<'_>) {}
+
+    /// Resolves when all that is to outlive the processor is in its storage: what was handed to a task of its own is
+    /// waited for here. Called when the process stops or a reload takes the processor away, after
+    /// [`Processor::drain`]; and before a reload starts another one in its place, after which data may still come. The
+    /// engine drops the future when there is no more time, counts failures and logs them.
+    ///
+    /// # Errors
+    /// Something is not kept.
+    async fn keep(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// The processor goes on, because a reload failed that had started another one in its place: it takes its storage
+    /// back, with all it knows.
+    ///
+    /// # Errors
+    /// The storage cannot be used; nothing is kept from here on.
+    async fn resume(&mut self, _host: &Host) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// How many points came in and have not gone out yet: those that wait for a flush, not state about past ones.
     fn held(&self) -> u64 {

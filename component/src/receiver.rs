@@ -203,6 +203,11 @@ impl ShutdownTrigger {
         self.0.send_if_modified(|stop| std::mem::replace(stop, Stop::ForNow.max(*stop)) == Stop::NotYet);
     }
 
+    /// Another copy of what it fires.
+    pub fn subscribe(&self) -> Shutdown {
+        Shutdown(self.0.subscribe())
+    }
+
     /// Fires for good: the component is not configured any more.
     pub fn fire_for_good(&self) {
         self.0.send_replace(Stop::ForGood);

@@ -1,6 +1,7 @@
 //! What outlives the process: small state of components, and folders for the queues of exporters.
 //! A storage extension implements it; components ask for it by its id (`storage: file_storage`).
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 /// A place for state that outlives the process. Offline until it is opened: a factory may hold one.
 #[async_trait]
-pub trait Storage: Send + Sync {
+pub trait Storage: Any + Send + Sync {
     /// Opens the area of one owner, creating it if it is new. An owner has one holder at a time: who opens it again (after
     /// a reload, say) takes it from the one before, whose commits may fail from then on, for good. Called at start.
     ///
@@ -24,6 +25,11 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As [`Storage::open`].
     async fn folder(&self, owner: &Owner) -> Result<Option<Folder>, StorageError>;
+
+    /// Whether what another one keeps is kept in this one's place: the same folders, under another id or config.
+    fn is_place_of(&self, _other: &dyn Storage) -> bool {
+        false
+    }
 }
 
 /// Whose state it is. Two instances never share one.

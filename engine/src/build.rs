@@ -44,6 +44,8 @@ pub struct Graph {
     pub receivers: Vec<ReceiverNode>,
     /// The lowest bound that a component put on the memory budget.
     pub memory_bound: Bound,
+    /// Extensions that run already and go on, and those under whose config they do.
+    pub adapted: Vec<(Arc<dyn Extension>, Arc<dyn Extension>)>,
     /// What was noted of each component, for the next reload.
     pub records: Records,
 }
@@ -138,7 +140,7 @@ fn build_graph(
     match sink {
         Some(sink) => {
             let account = shared.books.open(Kind::Exporter, "once", Signal::Metrics, "");
-            builder.capture = Some(Arc::new(SinkNode { sink, account }));
+            builder.capture = Some(Arc::new(SinkNode { sink, account, status: shared.board.place("exporter:once") }));
         }
         None => builder.exporters(&plan, diagnostics),
     }
@@ -163,6 +165,7 @@ fn build_graph(
         pipelines,
         receivers,
         memory_bound,
+        adapted: builder.pool.adapted(),
         records: builder.pool.records,
         plan,
     })
@@ -259,7 +262,8 @@ impl<'a> Builder<'a> {
                 };
                 let status = shared.board.place(&name);
                 let meter = component_meter(&shared.meter, "exporter", id);
-                let heir = previous.queues.get(&key).map(|old| &**old);
+                let mut same = previous.queues.iter().filter(|(of, _)| *of == key).map(|(_, old)| &**old);
+                let heir = same.find(|old| old.has_place_of(storage.as_ref()));
                 let parts = (encoder, sender, delivery);
                 let (clock, traces) = (shared.clock.clone(), shared.traces.clone());
                 let context = BranchContext { account, status, meter: &meter, clock, traces, storage, heir };
@@ -267,7 +271,8 @@ impl<'a> Builder<'a> {
                 self.branches.insert(key, Arc::new(branch));
             }
             Some(Exporter::Direct(sink)) => {
-                self.sinks.insert(key, Arc::new(SinkNode { sink, account }));
+                let status = shared.board.place(&format!("exporter:{id}"));
+                self.sinks.insert(key, Arc::new(SinkNode { sink, account, status }));
             }
             None => {}
         }
@@ -304,7 +309,8 @@ impl<'a> Builder<'a> {
         if let Some(connector) = made {
             let shared = self.pool.shared;
             let account = shared.books.open(Kind::Connector, id.as_str(), *from, "");
-            self.joints.insert(key, Arc::new(Joint::new(connector, account, shared.clock.clone())));
+            let status = shared.board.place(&joint_name(&key));
+            self.joints.insert(key, Arc::new(Joint::new(connector, account, (shared.clock.clone(), status))));
         }
     }
 
@@ -334,7 +340,9 @@ impl<'a> Builder<'a> {
                 processor,
                 account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, pipeline),
                 series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
+                unkept: meter.counter("processor_state_losses", STATE_LOSSES, &[]),
                 life: None,
+                fell: false,
             });
         }
         if failed {
@@ -347,7 +355,12 @@ impl<'a> Builder<'a> {
                 return Some(PipelineNode { pipeline: Arc::clone(&running.pipeline), inherits: Vec::new() });
             }
         }
-        let pipeline = Arc::new(Pipeline::new(plan.id.to_string(), stages, outlets, shared.clock.clone()));
+        let id = plan.id.as_str();
+        let first = plan.processors.first();
+        let first = first.map(|first| shared.books.open(Kind::Processor, first.as_str(), plan.signal, id));
+        let status = shared.board.place(&format!("pipeline:{id}"));
+        let surroundings = (shared.clock.clone(), status);
+        let pipeline = Arc::new(Pipeline::new(id.to_string(), stages, (first, outlets), surroundings));
         Some(PipelineNode { pipeline, inherits })
     }
 
@@ -380,6 +393,13 @@ impl<'a> Builder<'a> {
         joints
     }
 }
+
+/// What a connector is called on the board.
+pub fn joint_name((from, to, id): &JointKey) -> String {
+    format!("connector:{id}:{from}:{to}")
+}
+
+const STATE_LOSSES: &str = "Times that a processor's state could not be kept at a stop or a reload.";
 
 /// The meter of one component.
 pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {

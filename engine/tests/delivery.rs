@@ -95,6 +95,36 @@ async fn a_full_queue_holds_the_source_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn by_default_a_block_in_memory_is_given_up_after_an_hour_and_one_with_a_disk_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = format!("extensions: {{folder: {{name: {}}}}}\n", folder.path().display());
+    let queue = |more: &str| format!(", sending_queue: {{storage: folder, max_shards: 1{more}}}");
+    for (name, extensions, keys, delivered, lost) in [
+        ("budget_memory", "", String::new(), 0, Some("retries_exhausted")),
+        ("budget_disk", &disk, queue(""), 1, None),
+        ("budget_age", &disk, queue(", max_age: 2h"), 0, Some("too_old")),
+        ("budget_written", &disk, format!(", max_elapsed: 5m{}", queue("")), 0, Some("retries_exhausted")),
+    ] {
+        let yaml = one_backend(name, &keys) + extensions;
+        let (running, shared) = start(&yaml, Clock::scaled(0, 1.0)).await;
+        let stage = stage(name);
+        *stage.flaky.lock().unwrap() = Some(1);
+        send(&output(name).await, "a 1", Until::Enqueued).await.unwrap();
+        // A whole afternoon.
+        tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+        assert_eq!(stage.attempts.lock().unwrap().len() > 180, lost != Some("retries_exhausted"), "{name}");
+        *stage.flaky.lock().unwrap() = None;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(stage.delivered.lock().unwrap().len(), delivered, "{name}");
+        let account = shared.books.read().into_iter().find(|account| account.id == "backend").unwrap();
+        let reasons: Vec<String> = account.tally.balance().dropped.keys().map(ToString::to_string).collect();
+        assert_eq!(reasons, Vec::from_iter(lost), "{name}");
+        running.shutdown().await;
+        assert_conserved(&shared);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stuck_branch_costs_itself_only() {
     let yaml = "receivers: {source: {name: stuck}}\n\
          exporters: {backend/a: {name: stuck_a, queue: 300}, backend/b: {name: stuck_b}}\n\

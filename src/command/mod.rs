@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use steadyline_engine::Registry;
+use tokio::signal::unix::{SignalKind, signal};
 
 use config::ConfigArgs;
 
@@ -209,7 +210,13 @@ fn message(text: &str) {
 
 /// A runtime for commands that do I/O.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let inside = runtime.enter();
+    // A file that may not grow any more (`ulimit -f`) is an error of whoever writes, not the end of the process. The
+    // handler stays, and whatever the process starts does not inherit it.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+    drop(inside);
+    Ok(runtime)
 }
 
 #[cfg(test)]

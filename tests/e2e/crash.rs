@@ -115,8 +115,7 @@ async fn full_disk(folder: &Path, fill: impl FnOnce(&Steadyline), free: impl FnO
     let judge = Judge::start(Mood::Down).await;
     let port = lasting_port();
     let config = durable(port, folder, &judge.exporter("prometheusremotewrite", DURABLE));
-    // A signal for writing too much is no reason to die: the error that comes with it is dealt with.
-    let mut running = Launch::new(&config).under(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).run().await;
+    let mut running = Launch::new(&config).run().await;
     let mut senders = Rising::start(To::Http(port), FEW, 0);
     until_true("some that is acknowledged", async || senders.points() > 500).await;
     fill(&running);

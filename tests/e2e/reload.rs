@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -241,6 +241,59 @@ async fn lines_go_on_through_reloads_and_end_with_their_receiver() {
         assert_eq!(samples.iter().filter(|sample| sample.is_stale()).count(), 1, "{labels:?} ends once");
     }
     rig.steadyline.finish().await;
+}
+
+/// OTLP in, last values and the queue in a folder, remote write out.
+fn stored(port: u16, backend: &Backend, folder: &Path, more: &str) -> String {
+    let config = config(port, backend, "labels: {}, lastvalue: {storage: file_storage}", "labels, lastvalue");
+    let queue = "    sending_queue: {storage: file_storage, durable: true}\n    timeout: 3s";
+    config.replace("    timeout: 3s", queue)
+        + &format!("extensions: {{file_storage: {{directory: '{}'{more}}}}}\n", folder.display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_changes_is_adapted_or_exchanged_and_nothing_is_lost() {
+    let answer = || match Reply::status(204, "") {
+        Reply::Answer(answer) => answer,
+        other => panic!("{other:?}"),
+    };
+    let backend = Backend::start(move |_| Reply::Late(Duration::from_millis(30), answer())).await;
+    let (port, one, two) = (free_port(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut rig = Rig::start(&stored(port, &backend, one.path(), ""), &[]).await;
+    let (base, mut value) = ((unix_seconds() * 1e9) as u64, 0);
+    let mut post_some = async || {
+        for _ in 0..5 {
+            value += 1;
+            post(port, &request(0, value, base)).await;
+        }
+        value as f64
+    };
+    post_some().await;
+    for (folder, more, adapted) in [
+        (&one, ", timeout: 3s, fsync: true", true),
+        (&one, ", max_size: 8MiB, directory_permissions: '0700'", true),
+        (&two, "", false),
+        (&one, "", false),
+        (&one, ", fsync: true", true),
+    ] {
+        let (code, out, err) = rig.reload(&stored(port, &backend, folder.path(), more)).await;
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(out.contains("0 began"), adapted, "{out}");
+        let newest = post_some().await;
+        until_true("the newest values", async || {
+            let taken = backend.taken();
+            taken.len() == 50 && taken.values().all(|samples| values(samples).contains(&newest))
+        })
+        .await;
+    }
+    let books = rig.steadyline.finish().await;
+    let lost: f64 = books.0.values().map(|account| account.lost()).sum();
+    assert_eq!(lost, 0.0, "{books:?}");
+    // What was written at the end is there.
+    let mut again = Launch::new(&stored(port, &backend, one.path(), "")).run().await;
+    let loaded = again.wait_log("state was loaded").await;
+    assert_eq!(loaded["restored"], 50, "{loaded}");
+    again.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

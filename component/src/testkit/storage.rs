@@ -1,8 +1,10 @@
 //! A storage that keeps everything in memory, as long as the test holds it: what is opened again finds what was kept.
-//! It can fail when a test wants it to, and counts what it is given.
+//! It can fail or take its time when a test wants it to, and counts what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +21,7 @@ pub struct MemoryStorage(Arc<State>);
 struct State {
     areas: Mutex<BTreeMap<Owner, Arc<MemoryArea>>>,
     failure: Mutex<Option<StorageError>>,
+    delay: Mutex<Duration>,
     commits: watch::Sender<Vec<Vec<Change>>>,
 }
 
@@ -26,13 +29,23 @@ struct State {
 #[derive(Debug)]
 struct MemoryArea {
     pairs: Mutex<BTreeMap<Bytes, Bytes>>,
+    /// Counts those who opened it; the last one has it.
+    holder: AtomicU64,
     storage: std::sync::Weak<State>,
+}
+
+/// The same, as somebody opened it.
+#[derive(Debug)]
+struct Held {
+    area: Arc<MemoryArea>,
+    holder: u64,
 }
 
 impl Default for MemoryStorage {
     fn default() -> Self {
         let commits = watch::Sender::new(Vec::new());
-        MemoryStorage(Arc::new(State { areas: Mutex::default(), failure: Mutex::default(), commits }))
+        let (areas, failure, delay) = (Mutex::default(), Mutex::default(), Mutex::default());
+        MemoryStorage(Arc::new(State { areas, failure, delay, commits }))
     }
 }
 
@@ -40,6 +53,11 @@ impl MemoryStorage {
     /// From now on every call fails so; `None`: works again.
     pub fn fail(&self, error: Option<StorageError>) {
         *lock(&self.0.failure) = error;
+    }
+
+    /// From now on every commit takes so long, by tokio's clock.
+    pub fn delay(&self, delay: Duration) {
+        *lock(&self.0.delay) = delay;
     }
 
     /// Every commit that was made so far, in order.
@@ -82,8 +100,9 @@ impl State {
     fn area(self: &Arc<Self>, owner: &Owner) -> Arc<MemoryArea> {
         let storage = Arc::downgrade(self);
         let mut areas = lock(&self.areas);
-        let area =
-            areas.entry(owner.clone()).or_insert_with(|| Arc::new(MemoryArea { pairs: Mutex::default(), storage }));
+        let area = areas
+            .entry(owner.clone())
+            .or_insert_with(|| Arc::new(MemoryArea { pairs: Mutex::default(), holder: AtomicU64::new(0), storage }));
         Arc::clone(area)
     }
 
@@ -96,7 +115,9 @@ impl State {
 impl Storage for MemoryStorage {
     async fn open(&self, owner: &Owner) -> Result<Arc<dyn Area>, StorageError> {
         self.0.works()?;
-        Ok(self.0.area(owner))
+        let area = self.0.area(owner);
+        let holder = area.holder.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(Arc::new(Held { area, holder }))
     }
 
     async fn folder(&self, _: &Owner) -> Result<Option<Folder>, StorageError> {
@@ -111,20 +132,28 @@ impl MemoryArea {
 }
 
 #[async_trait]
-impl Area for MemoryArea {
+impl Area for Held {
     async fn read_all(&self) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
-        self.works()?;
-        Ok(lock(&self.pairs).iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+        self.area.works()?;
+        Ok(lock(&self.area.pairs).iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.works()?;
-        Ok(lock(&self.pairs).get(key).cloned())
+        self.area.works()?;
+        Ok(lock(&self.area.pairs).get(key).cloned())
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StorageError> {
-        self.works()?;
-        let mut pairs = lock(&self.pairs);
+        let delay = self.area.storage.upgrade().map(|storage| *lock(&storage.delay)).unwrap_or_default();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        self.area.works()?;
+        if self.area.holder.load(Ordering::Relaxed) != self.holder {
+            let message = "another holder has opened this state since".to_owned();
+            return Err(StorageError { message, retryable: false });
+        }
+        let mut pairs = lock(&self.area.pairs);
         for change in changes.clone() {
             match change {
                 Change::Put(key, value) => drop(pairs.insert(key, value)),
@@ -132,7 +161,7 @@ impl Area for MemoryArea {
             }
         }
         drop(pairs);
-        if let Some(storage) = self.storage.upgrade() {
+        if let Some(storage) = self.area.storage.upgrade() {
             storage.commits.send_modify(|commits| commits.push(changes));
         }
         Ok(())

@@ -11,7 +11,7 @@ use steadyline_telemetry::Signal;
 
 use super::reuse::{Place, Previous, Record, Records};
 use super::{ExtensionNode, Shared, component_meter};
-use crate::config::ServiceConfig;
+use crate::config::{ServiceConfig, same};
 use crate::memory::Bound;
 use crate::registry::Registry;
 
@@ -38,6 +38,8 @@ pub(super) struct Pool<'a> {
     open: Vec<ComponentId>,
     /// What is noted of components that are being made: an extension may be made for one.
     notes: Vec<Record>,
+    /// Extensions whose config changed, and those under whose config they can go on.
+    adapted: BTreeMap<ComponentId, Option<Arc<dyn Extension>>>,
 }
 
 impl<'a> Pool<'a> {
@@ -49,19 +51,69 @@ impl<'a> Pool<'a> {
         service: &'a ServiceConfig,
     ) -> Pool<'a> {
         let (made, order, open, notes) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
-        let (records, referenced) = (Records::new(), BTreeSet::new());
-        Pool { root, registry, shared, previous, records, service, made, order, referenced, open, notes }
+        let (records, referenced, adapted) = (Records::new(), BTreeSet::new(), BTreeMap::new());
+        Pool { root, registry, shared, previous, records, service, made, order, referenced, open, notes, adapted }
     }
 
     /// Whether what runs in this place goes on; with it goes on what it refers to.
     pub(super) fn keep(&mut self, place: &Place) -> bool {
-        let Some(record) = self.previous.unchanged(place, self.root) else { return false };
+        let Some(record) = self.unchanged(place) else { return false };
         self.records.insert(place.clone(), record.clone());
         for id in &record.refers_to {
             self.referenced.insert(id.clone());
             self.keep_extension(id);
         }
         true
+    }
+
+    /// What was noted of the component in this place, if it can go on: its config reads the same, or it can do with the
+    /// new one, and so can everything it refers to.
+    fn unchanged(&mut self, place: &Place) -> Option<Record> {
+        let (old, new) = (self.previous.config_of(place)?, place.config_in(self.root)?);
+        let record = self.previous.records.get(place)?.clone();
+        if !same(old, new) && !self.adapts(place) {
+            return None;
+        }
+        let refers = |id: &ComponentId| {
+            let place = Place::new(Kind::Extension, id, "");
+            self.previous.extensions.contains_key(id) && self.unchanged(&place).is_some()
+        };
+        record.refers_to.iter().all(refers).then_some(record)
+    }
+
+    /// Whether what runs in this place is an extension that can go on under its new config.
+    fn adapts(&mut self, place: &Place) -> bool {
+        if let Some(known) = self.adapted.get(&place.id).filter(|_| place.kind == Kind::Extension) {
+            return known.is_some();
+        }
+        let Some(old) = self.previous.extensions.get(&place.id).filter(|_| place.kind == Kind::Extension) else {
+            return false;
+        };
+        let Some(adaptable) = old.as_adaptable() else { return false };
+        // What is wrong with it was found when the config was checked.
+        let mut seen = Diagnostics::default();
+        let next = self.make_extension(place.clone(), &mut seen).filter(|next| adaptable.can_become(&**next));
+        // It is made to be asked, not to run.
+        self.records.remove(place);
+        self.adapted.insert(place.id.clone(), next.clone());
+        next.is_some()
+    }
+
+    /// Extensions that go on, and those under whose config they do.
+    pub(super) fn adapted(&self) -> Vec<(Arc<dyn Extension>, Arc<dyn Extension>)> {
+        let pair = |(id, next): (&ComponentId, &Option<Arc<dyn Extension>>)| {
+            let old = self.previous.extensions.get(id)?;
+            let kept = self.made.get(id)?.as_ref()?;
+            Arc::ptr_eq(old, kept).then_some((Arc::clone(old), next.clone()?))
+        };
+        self.adapted.iter().filter_map(pair).collect()
+    }
+
+    fn make_extension(&mut self, place: Place, diagnostics: &mut Diagnostics) -> Option<Arc<dyn Extension>> {
+        self.make(place, Signal::Metrics, "", diagnostics, |build, context| match build {
+            Build::Extension(make) => make(context),
+            _ => None,
+        })
     }
 
     fn keep_extension(&mut self, id: &ComponentId) -> Option<Arc<dyn Extension>> {
@@ -148,6 +200,9 @@ impl<'a> Pool<'a> {
             diagnostics.push(Diagnostic::error("invalid-value", wrong).at_node(node, &path, relative));
             return Err(Reported);
         };
+        // One queue, one place: whoever is sending from there goes on.
+        let known = self.previous.storages.iter().find(|known| known.is_place_of(&*storage)).cloned();
+        let storage = known.unwrap_or(storage);
         let owner = Owner { kind: Kind::Exporter.name(), id: id.to_string(), place: signal.to_string() };
         Ok(Some((storage, owner)))
     }
@@ -200,10 +255,7 @@ impl<'a> Pool<'a> {
         }
         self.open.push(id.clone());
         let place = Place::new(Kind::Extension, id, "");
-        let made = self.make(place, Signal::Metrics, "", diagnostics, |build, context| match build {
-            Build::Extension(make) => make(context),
-            _ => None,
-        });
+        let made = self.make_extension(place, diagnostics);
         self.open.pop();
         self.made.insert(id.clone(), made.clone());
         if let Some(extension) = &made {

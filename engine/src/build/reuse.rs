@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use steadyline_component::{Extension, Kind};
+use steadyline_component::{Extension, Kind, Storage};
 use steadyline_config::{ComponentId, Node};
 use steadyline_telemetry::Signal;
 
-use crate::config::same;
 use crate::delivery::Branch;
 use crate::memory::Bound;
 use crate::run::{Joint, Pipeline, SinkNode};
@@ -58,10 +57,12 @@ pub struct Previous {
     pub records: Records,
     /// Extensions.
     pub extensions: BTreeMap<ComponentId, Arc<dyn Extension>>,
+    /// What stores, of these and of extensions that are gone while something still uses them; oldest first.
+    pub storages: Vec<Arc<dyn Storage>>,
     /// Exporters with queues.
     pub branches: BTreeMap<BranchKey, Arc<Branch>>,
     /// The same and those that are on their way out or fell over: who takes their place goes on with their queue.
-    pub queues: BTreeMap<BranchKey, Arc<Branch>>,
+    pub queues: Vec<(BranchKey, Arc<Branch>)>,
     /// Exporters without queues.
     pub sinks: BTreeMap<BranchKey, Arc<SinkNode>>,
     /// Connectors.
@@ -81,16 +82,15 @@ pub struct PreviousPipeline {
 }
 
 impl Previous {
-    /// What was noted of the component in this place, if a config that reads the same is in `root`.
-    pub(super) fn unchanged(&self, place: &Place, root: &Node) -> Option<&Record> {
-        let of =
-            |root: &Node| root.get(place.kind.section()).and_then(|section| section.get(place.id.as_str())).cloned();
-        let (old, new) = (of(self.root.as_ref()?)?, of(root)?);
-        let record = self.records.get(place)?;
-        let refers = |id: &ComponentId| {
-            let place = Place::new(Kind::Extension, id, "");
-            self.extensions.contains_key(id) && self.unchanged(&place, root).is_some()
-        };
-        (same(&old, &new) && record.refers_to.iter().all(refers)).then_some(record)
+    /// The config of a component, as it runs.
+    pub(super) fn config_of(&self, place: &Place) -> Option<&Node> {
+        place.config_in(self.root.as_ref()?)
+    }
+}
+
+impl Place {
+    /// The component's config in this tree.
+    pub(super) fn config_in<'a>(&self, root: &'a Node) -> Option<&'a Node> {
+        root.get(self.kind.section())?.get(self.id.as_str())
     }
 }

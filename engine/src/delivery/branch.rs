@@ -179,7 +179,7 @@ impl Branch {
     }
 
     /// Whether the queue of another config would live where this one's does.
-    fn has_place_of(&self, storage: Option<&(Arc<dyn Storage>, Owner)>) -> bool {
+    pub(crate) fn has_place_of(&self, storage: Option<&(Arc<dyn Storage>, Owner)>) -> bool {
         match (&self.storage, storage) {
             (None, None) => true,
             (Some((a, _)), Some((b, _))) => Arc::ptr_eq(a, b),

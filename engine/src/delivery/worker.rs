@@ -71,7 +71,7 @@ async fn settle<'a>(branch: &'a Branch, shard: u32, part: &Part, span: &Span) ->
     let retry = &branch.delivery.retry;
     let mut backoff = Backoff::new(retry);
     let started = Instant::now();
-    let budget: Duration = retry.max_elapsed_time.into();
+    let budget = branch.delivery.retry_budget();
     for number in 0.. {
         reserved(&part.block).await;
         let pass = branch.circuit.admit().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use steadyline_component::receiver::Intake;
+use steadyline_component::receiver::{Intake, ShutdownTrigger};
 use steadyline_component::{Batch, Budget, Receipt, SendError, SettleError, Shutdown, Until, async_trait};
 use tokio::sync::{RwLock, watch};
 
@@ -57,27 +57,35 @@ pub struct SourceIntake {
     pub traces: Traces,
 }
 
-/// Counts the batches that are on their way into the queues.
+/// Counts the batches that are on their way into the queues, and can cut all of them off.
 #[derive(Debug, Clone)]
-pub struct UnderWay(Arc<watch::Sender<usize>>);
+pub struct UnderWay {
+    count: Arc<watch::Sender<usize>>,
+    cut: (ShutdownTrigger, Shutdown),
+}
 
 struct Journey(Arc<watch::Sender<usize>>);
 
 impl UnderWay {
     /// Nothing is under way.
     pub fn new() -> UnderWay {
-        UnderWay(Arc::new(watch::Sender::new(0)))
+        UnderWay { count: Arc::new(watch::Sender::new(0)), cut: Shutdown::new() }
     }
 
     fn begin(&self) -> Journey {
-        self.0.send_modify(|count| *count += 1);
-        Journey(Arc::clone(&self.0))
+        self.count.send_modify(|count| *count += 1);
+        Journey(Arc::clone(&self.count))
     }
 
     /// Waits until nothing is under way.
     pub async fn none(&self) {
         // The sender lives in self, so the channel cannot close while we wait.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// What is still on its way, or sets out from now on, is lost where it is, and counted there.
+    pub fn cut_off(&self) {
+        self.cut.0.fire();
     }
 }
 
@@ -110,8 +118,13 @@ impl Intake for SourceIntake {
         let span = self.traces.begin("receive", SpanKind::Internal, || {
             vec![KeyValue::new("receiver", self.account.id.clone()), KeyValue::new("items", items as i64)]
         });
+        let cut = self.under_way.cut.1.clone();
         let travel = tokio::spawn(async move {
-            let result = span.run(push(&pipelines, batch, hard_stop)).await;
+            let result = tokio::select! {
+                biased;
+                result = span.run(push(&pipelines, batch, hard_stop)) => result,
+                () = cut.wait() => Err(SendError::ShuttingDown),
+            };
             if let Err(error) = &result {
                 span.fail(&error.to_string());
             }

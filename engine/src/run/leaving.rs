@@ -1,6 +1,7 @@
 //! Exporters that a reload took away: they send what they still have, until a deadline, and nobody waits for them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use steadyline_component::receiver::ShutdownTrigger;
@@ -17,6 +18,8 @@ pub(super) const KEPT: &str = "kept_on_disk";
 /// An exporter on its way out.
 pub(super) struct Leaving {
     pub(super) branch: Arc<Branch>,
+    /// Whether its place on the board is its own; else another exporter stands there.
+    stands: Arc<AtomicBool>,
     /// Fires when a later reload brings the exporter back.
     recall: ShutdownTrigger,
     /// Gives the workers back if it was recalled.
@@ -26,12 +29,16 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// Lets an exporter that nobody pushes to any more drain for at most `limit`; then, or when `hard_stop` fires, what
-    /// is left is given up.
-    pub(super) fn begin(running: RunningBranch, limit: Duration, hard_stop: Shutdown) -> Leaving {
+    /// is left is given up. `stands`: no other exporter has its place on the board.
+    pub(super) fn begin(running: RunningBranch, stands: bool, limit: Duration, hard_stop: Shutdown) -> Leaving {
         let (recall, recalled) = Shutdown::new();
         let (tell, gone) = watch::channel(None);
         let branch = Arc::clone(&running.branch);
-        branch.status.set(Status::Stopping);
+        let stands = Arc::new(AtomicBool::new(stands));
+        let is_standing = Arc::clone(&stands);
+        if stands.load(Ordering::Relaxed) {
+            branch.status.set(Status::Stopping);
+        }
         branch.queue.close();
         let task = tokio::spawn(async move {
             let RunningBranch { branch, mut workers, _life } = running;
@@ -52,11 +59,18 @@ impl Leaving {
                     "the exporter was removed, and not everything could be delivered in time: {lost} items are lost, \
                      {kept} stay on disk for an exporter of this name");
             }
-            branch.status.remove();
+            if is_standing.load(Ordering::Relaxed) {
+                branch.status.remove();
+            }
             tell.send_replace(Some(left));
             workers
         });
-        Leaving { branch, recall, task, gone }
+        Leaving { branch, stands, recall, task, gone }
+    }
+
+    /// Another exporter stands in its place on the board.
+    pub(super) fn step_aside(&self) {
+        self.stands.store(false, Ordering::Relaxed);
     }
 
     /// Whether it has gone.

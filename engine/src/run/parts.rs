@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::intake::SourceIntake;
 use super::supervise::supervise;
 use super::{Joint, Pipeline};
-use crate::build::JointKey;
+use crate::build::{JointKey, joint_name};
 use crate::delivery::Branch;
 
 /// An extension that was started.
@@ -45,6 +45,8 @@ pub(super) struct RunningPipeline {
     pub(super) processors: Vec<ComponentId>,
     pub(super) joints: Vec<JointKey>,
     pub(super) task: Task,
+    /// Whether it was told to keep its state for the last time.
+    pub(super) is_ending: bool,
 }
 
 /// A connector with its timers.
@@ -109,12 +111,11 @@ pub(super) fn pipeline_timers(board: &Board, pipeline: &Arc<Pipeline>, stop: Shu
 /// The timers of a connector, until `stop` fires.
 pub(super) fn joint_timers(
     board: &Board,
-    (from, to, id): &JointKey,
+    key: &JointKey,
     joint: &Arc<Joint>,
     stop: Shutdown,
     hard_stop: Shutdown,
 ) -> Task {
     let this = Arc::clone(joint);
-    let name = format!("connector:{id}:{from}:{to}");
-    Task::spawn(board, name, async move { this.run_timers(stop, hard_stop).await })
+    Task::spawn(board, joint_name(key), async move { this.run_timers(stop, hard_stop).await })
 }

@@ -1,22 +1,24 @@
 //! A pipeline is a chain of awaited calls: processors in order, then a fan-out. It has no queue of its own.
 //! One batch is in the chain at a time, so order is kept and processors need no locks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{
-    Batch, Clock, Host, Instrument, Outlook, Processor, SendError, Shutdown, Sink, StartError, Tally, Work,
+    Batch, Clock, ComponentStatus, Host, Instrument, Outlook, Processor, SendError, SettleError, Shutdown, StartError,
+    Tally, Work,
 };
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::joint::Joint;
+use super::alarm::{Alarm, Rang};
+use super::fall;
+use super::keeping::a_moment_after;
+use super::outlets::Outlets;
+use super::swap::PATIENCE;
+use super::transit::{Destination, Transit};
 use crate::books::Account;
-use crate::delivery::{Branch, Call};
-
-/// How long a backend must have failed for its pipeline to count as failing.
-const FAILING_AFTER: Duration = Duration::from_secs(10);
+use crate::delivery::Call;
 
 /// A processor that wants to be woken within this time has more to say now.
 const AT_ONCE: Duration = Duration::from_millis(2);
@@ -25,36 +27,15 @@ const AT_ONCE: Duration = Duration::from_millis(2);
 pub struct Pipeline {
     /// Its id.
     pub name: String,
-    stages: Arc<Mutex<Vec<Stage>>>,
+    pub(super) stages: Arc<Mutex<Vec<Stage>>>,
     outlets: Outlets,
-    /// A reload took it away, or put another one in its place. Read under the lock of the stages.
-    gone: AtomicBool,
+    /// The books of its first processor, if it has one.
+    first: Option<Arc<Account>>,
+    /// Why nobody gets in any more: a reload took it away or put another one in its place, or the process stops.
+    gone: OnceLock<&'static str>,
     clock: Clock,
-    /// Tells the timer task that a processor wants an earlier moment.
-    rescheduled: Notify,
-    /// When the timer task means to wake, in nanoseconds of the monotonic clock.
-    scheduled: AtomicU64,
-}
-
-/// Where a pipeline's data goes.
-#[derive(Clone, Default)]
-pub struct Outlets {
-    /// Exporters with queues.
-    pub branches: Vec<Arc<Branch>>,
-    /// Exporters without.
-    pub sinks: Vec<Arc<SinkNode>>,
-    /// Connectors to other pipelines.
-    pub joints: Vec<Arc<Joint>>,
-}
-
-impl Outlets {
-    /// Whether these are the very same.
-    pub(crate) fn are(&self, other: &Outlets) -> bool {
-        fn same<T: ?Sized>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
-        }
-        same(&self.branches, &other.branches) && same(&self.sinks, &other.sinks) && same(&self.joints, &other.joints)
-    }
+    status: ComponentStatus,
+    alarm: Alarm,
 }
 
 /// A processor in its place.
@@ -65,24 +46,24 @@ pub struct Stage {
     pub account: Arc<Account>,
     /// How many series it keeps state for.
     pub series: Arc<Instrument>,
+    /// How often its state could not be kept at an end.
+    pub unkept: Arc<Instrument>,
     /// Fires when the processor is gone: what it does in tasks of its own ends then.
     pub life: Option<ShutdownTrigger>,
-}
-
-/// An exporter that takes batches as they are.
-pub struct SinkNode {
-    /// The sink.
-    pub sink: Arc<dyn Sink>,
-    /// Its books.
-    pub account: Arc<Account>,
+    /// Whether it fell over since somebody looked.
+    pub(crate) fell: bool,
 }
 
 impl Pipeline {
     /// A pipeline of processors and where its data goes.
-    pub fn new(name: String, stages: Vec<Stage>, outlets: Outlets, clock: Clock) -> Pipeline {
-        let (stages, gone) = (Arc::new(Mutex::new(stages)), AtomicBool::new(false));
-        let scheduled = AtomicU64::new(u64::MAX);
-        Pipeline { name, stages, outlets, gone, clock, rescheduled: Notify::new(), scheduled }
+    pub fn new(
+        name: String,
+        stages: Vec<Stage>,
+        (first, outlets): (Option<Arc<Account>>, Outlets),
+        (clock, status): (Clock, ComponentStatus),
+    ) -> Pipeline {
+        let (stages, gone, alarm) = (Arc::new(Mutex::new(stages)), OnceLock::new(), Alarm::new(clock.clone()));
+        Pipeline { name, stages, outlets, first, gone, clock, status, alarm }
     }
 
     /// Where its data goes.
@@ -111,36 +92,32 @@ impl Pipeline {
     /// # Errors
     /// See [`Call::push`].
     pub async fn push(&self, batch: Batch, call: &Call) -> Result<(), SendError> {
+        let transit = Transit::new(batch, self);
         let mut stages = self.stages.lock().await;
-        if self.gone.load(Ordering::Relaxed) {
-            // Nobody points here any more; who still does is told to try again.
+        if let Some(reason) = self.gone.get() {
+            transit.lose(reason, SettleError::Retryable("the pipeline is gone".into()));
             return Err(SendError::ShuttingDown);
         }
-        let batches = self.through(&mut stages, 0, vec![batch]);
-        let result = self.deliver(batches, call).await;
+        let batches = self.through(&mut stages, 0, vec![transit.arrive()]);
+        let fell = stages.iter_mut().fold(false, |fell, stage| std::mem::take(&mut stage.fell) | fell);
+        let result = self.outlets.push(batches, call).await;
         let wake = next_wake(&stages);
         drop(stages);
-        self.reschedule(wake);
+        self.alarm.wish(wake);
+        if fell {
+            return Err(SettleError::Retryable(format!("a processor of pipeline `{}` panicked", self.name)).into());
+        }
         result
     }
 
     /// Whether something that comes out of the pipeline now would find room in at least one place.
     pub fn has_room(&self) -> bool {
-        let Outlets { branches, sinks, joints } = &self.outlets;
-        !sinks.is_empty()
-            || branches.iter().any(|branch| !branch.queue.is_full())
-            || joints.iter().any(|joint| joint.has_room())
+        self.outlets.has_room()
     }
 
     /// How it fares: as the worst of its exporters.
     pub fn outlook(&self) -> Outlook {
-        let branches = self.outlets.branches.iter().map(|branch| match branch {
-            branch if branch.queue.is_full() => Outlook::Full,
-            branch if branch.is_failing(FAILING_AFTER) && !branch.queue.is_empty() => Outlook::Failing,
-            _ => Outlook::Works,
-        });
-        let joints = self.outlets.joints.iter().map(|joint| joint.outlook());
-        branches.chain(joints).max().unwrap_or(Outlook::Works)
+        self.outlets.outlook()
     }
 
     /// Waits, for at most `limit`, while processors want to be woken at once: what they have to say takes several steps.
@@ -161,31 +138,50 @@ impl Pipeline {
     }
 
     /// Ends the pipeline, once what is inside is through. The stages at the places of `keep` come out with all they hold;
-    /// the others let go of it first, down the old way.
-    pub(super) async fn dissolve(&self, keep: &[usize], hard_stop: &Shutdown) -> Vec<(usize, Stage)> {
+    /// the others let go of it first, down the old way. Those of `replaced` have kept their state before.
+    pub(super) async fn dissolve(
+        &self,
+        keep: &[usize],
+        replaced: &[usize],
+        hard_stop: &Shutdown,
+    ) -> Vec<(usize, Stage)> {
         let mut stages = self.stages.lock().await;
         for index in (0..stages.len()).filter(|index| !keep.contains(index)) {
-            let batches = self.call_stage(&mut stages[index], |processor, work| processor.drain(work));
-            let batches = self.through(&mut stages, index + 1, batches);
-            let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
+            stages[index].life.iter().for_each(ShutdownTrigger::fire);
+            self.drain_stage(&mut stages, index, hard_stop).await;
+            let stage = &mut stages[index];
+            if !replaced.contains(&index) {
+                // A reload waits no longer for a storage than for anything else, and a stop less.
+                let time_is_up = async { drop(tokio::time::timeout(PATIENCE, a_moment_after(hard_stop)).await) };
+                stage.keep(&self.name, time_is_up).await;
+            }
             // Whatever does not come out is lost with the processor.
-            let tally = &stages[index].account.tally;
-            tally.dropped("removed", stages[index].processor.held());
+            let tally = &stage.account.tally;
+            tally.dropped("removed", stage.processor.held());
             tally.set_held(0);
         }
-        self.gone.store(true, Ordering::Relaxed);
+        // Nobody points here any more; who still does is told to try again.
+        let _ = self.gone.set("reload");
         let taken = std::mem::take(&mut *stages);
         drop(stages);
-        self.rescheduled.notify_one();
+        self.alarm.look();
         taken.into_iter().enumerate().filter(|(index, _)| keep.contains(index)).collect()
     }
 
-    /// Tells the timer task only if a processor wants to be woken earlier than that task means to.
-    fn reschedule(&self, wake: Option<Duration>) {
-        let wake = wake.map_or(u64::MAX, |at| at.as_nanos() as u64);
-        if wake < self.scheduled.load(Ordering::Relaxed) {
-            self.rescheduled.notify_one();
-        }
+    /// It was made and will not run: what its processors do in tasks of their own ends.
+    pub(super) fn abandon(&self) {
+        let stages = self.stages.try_lock();
+        stages
+            .iter()
+            .flat_map(|stages| stages.iter())
+            .filter_map(|stage| stage.life.as_ref())
+            .for_each(ShutdownTrigger::fire);
+    }
+
+    /// Nobody gets in any more, because the process stops: what is not out by now would stay inside.
+    pub(super) fn close(&self) {
+        // One that is gone is closed.
+        let _ = self.gone.set("shutdown");
     }
 
     /// Wakes processors at the times they ask for, until `stop` fires.
@@ -193,33 +189,28 @@ impl Pipeline {
         loop {
             let next = {
                 let stages = self.stages.lock().await;
-                if self.gone.load(Ordering::Relaxed) {
+                if self.gone.get().is_some() {
                     return;
                 }
                 let next = next_wake(&stages);
-                // Under the lock: whoever changes a wish later sees what is scheduled.
-                self.scheduled.store(next.map_or(u64::MAX, |at| at.as_nanos() as u64), Ordering::Relaxed);
+                self.alarm.set(next);
                 next
             };
-            let sleep = async {
-                match next {
-                    Some(at) => self.clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.wait() => return,
-                () = self.rescheduled.notified() => continue,
-                () = sleep => {}
+            match self.alarm.wait(next, &stop).await {
+                Rang::Stop => return,
+                Rang::Changed => continue,
+                Rang::Due => {}
             }
             let mut stages = self.stages.lock().await;
             for index in 0..stages.len() {
                 let due = stages[index].processor.wake_at().is_some_and(|at| at <= self.clock.now().mono);
                 if due {
                     let batches = self.call_stage(&mut stages[index], |processor, work| processor.wake(work));
-                    let batches = self.through(&mut stages, index + 1, batches);
-                    // The only failure is the end of the process, which is counted where it happens.
-                    let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
+                    self.rest(&mut stages, index + 1, batches, &hard_stop).await;
+                }
+                if stages[index].fell {
+                    // It would be due again at once.
+                    return;
                 }
             }
         }
@@ -230,72 +221,68 @@ impl Pipeline {
         let mut stages = self.stages.lock().await;
         stages.iter().filter_map(|stage| stage.life.as_ref()).for_each(ShutdownTrigger::fire);
         for index in 0..stages.len() {
-            let batches = self.call_stage(&mut stages[index], |processor, work| processor.drain(work));
-            let batches = self.through(&mut stages, index + 1, batches);
-            let _ = self.deliver(batches, &Call::new(hard_stop.clone())).await;
+            self.drain_stage(&mut stages, index, hard_stop).await;
         }
+    }
+
+    async fn drain_stage(&self, stages: &mut [Stage], index: usize, hard_stop: &Shutdown) {
+        let batches = self.call_stage(&mut stages[index], |processor, work| processor.drain(work));
+        self.rest(stages, index + 1, batches, hard_stop).await;
+    }
+
+    /// The rest of the way for what a processor emitted by itself.
+    async fn rest(&self, stages: &mut [Stage], from: usize, batches: Vec<Batch>, hard_stop: &Shutdown) {
+        let batches = self.through(stages, from, batches);
+        // The only failures are those of components and the end of the process, which are counted where they happen.
+        let _ = self.outlets.push(batches, &Call::new(hard_stop.clone())).await;
     }
 
     fn through(&self, stages: &mut [Stage], from: usize, mut batches: Vec<Batch>) -> Vec<Batch> {
         for stage in &mut stages[from..] {
             let mut next = Vec::with_capacity(batches.len());
             for batch in batches {
+                let receipts = batch.header.receipts.clone();
+                let before = std::mem::take(&mut stage.fell);
                 stage.account.tally.incoming(batch.items());
                 next.extend(self.call_stage(stage, |processor, work| processor.process(batch, work)));
+                if stage.fell {
+                    let error = SettleError::Retryable(format!("processor `{}` panicked", stage.account.id));
+                    receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
+                }
+                stage.fell |= before;
             }
             batches = next;
         }
         batches
     }
 
-    fn call_stage(&self, stage: &mut Stage, call: impl FnOnce(&mut dyn Processor, &mut Work<'_>)) -> Vec<Batch> {
-        let mut out = Vec::new();
-        let tally = &stage.account.tally;
-        call(&mut *stage.processor, &mut Work { now: self.clock.now(), tally, out: &mut out });
-        tally.outgoing(out.iter().map(Batch::items).sum());
-        tally.set_held(stage.processor.held());
-        stage.series.set(stage.processor.series() as f64);
+    fn call_stage(
+        &self,
+        stage: &mut Stage,
+        call: impl FnOnce(&mut (dyn Processor + 'static), &mut Work<'_>),
+    ) -> Vec<Batch> {
+        let books = (self.clock.now(), &stage.account.tally);
+        let (out, panic) = fall::call(&mut *stage.processor, books, |processor| processor.held(), call);
+        match panic {
+            Some(panic) => {
+                stage.fell = true;
+                fall::fell(&format!("pipeline:{}", self.name), &self.status, &*panic);
+            }
+            None => stage.series.set(stage.processor.series() as f64),
+        }
         out
     }
+}
 
-    async fn deliver(&self, batches: Vec<Batch>, call: &Call) -> Result<(), SendError> {
-        let mut result = Ok(());
-        for batch in batches {
-            let Outlets { branches, sinks, joints } = &self.outlets;
-            for node in sinks {
-                node.consume(batch.clone()).await;
-                if node.sink.counts_as_branch() {
-                    call.sink_had_room(node);
-                }
-            }
-            for joint in joints {
-                result = result.and(Box::pin(joint.push(batch.clone(), call)).await);
-            }
-            let pushes = branches.iter().map(|branch| call.push(branch, &batch));
-            for pushed in futures_util::future::join_all(pushes).await {
-                result = result.and(pushed);
-            }
+impl Destination for Pipeline {
+    fn books(&self) -> Vec<&Tally> {
+        match &self.first {
+            Some(first) => vec![&first.tally],
+            None => self.outlets.books(),
         }
-        result
     }
 }
 
 fn next_wake(stages: &[Stage]) -> Option<Duration> {
     stages.iter().filter_map(|stage| stage.processor.wake_at()).min()
-}
-
-impl SinkNode {
-    async fn consume(&self, batch: Batch) {
-        let items = batch.items();
-        let local = Tally::default();
-        self.sink.consume(batch, &local).await;
-        let spent = local.balance();
-        let tally = &self.account.tally;
-        tally.incoming(items);
-        tally.merged(spent.merged);
-        let lost: u64 = spent.dropped.values().sum();
-        debug_assert!(lost + spent.merged <= items, "a sink cannot lose more than it was given");
-        spent.dropped.into_iter().for_each(|(reason, items)| tally.dropped(reason, items));
-        tally.outgoing(items.saturating_sub(lost + spent.merged));
-    }
 }

@@ -2,9 +2,9 @@
 //! runs stays as it is. What did not change goes on with its state, its queue and its listener.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use steadyline_component::{Shutdown, StartError, Status};
+use steadyline_component::{Extension, Shutdown, StartError, Status};
 use steadyline_config::{ComponentId, Diagnostic, Diagnostics, Node};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::service::Running;
 use super::starting::Started;
 use super::stopping::{GRACE, within};
 use super::swap::{PATIENCE, stop_receiver};
-use crate::build::{BranchKey, Graph, Previous, PreviousPipeline, Shared, SourceKind, build, rebuild};
+use crate::build::{BranchKey, Graph, Previous, PreviousPipeline, Shared, SourceKind, build, joint_name, rebuild};
 use crate::config::TelemetryConfig;
 use crate::delivery::Branch;
 use crate::registry::Registry;
@@ -77,6 +77,7 @@ impl Running {
         let mut started = Started::default();
         let starting = async {
             started.outer(self, &graph).await?;
+            self.keep_replaced(&graph).await;
             started.inner(self, &mut graph).await
         };
         let result = tokio::select! {
@@ -86,6 +87,7 @@ impl Running {
         };
         if let Err(error) = result {
             started.undo().await;
+            self.resume_replaced(&graph).await;
             return Err(Attempt::NotStarted { may_be_in_the_way: self.is_anything_in_the_way(&graph), error });
         }
         let changes = self.changes(&graph);
@@ -107,13 +109,13 @@ impl Running {
         let is_well = |name: &str| !board.get(name).is_some_and(|entry| matches!(entry.status, Status::Failed(_)));
         let branches = self.branches.iter().map(|(key, running)| (key.clone(), Arc::clone(&running.branch)));
         let branches: BTreeMap<BranchKey, Arc<Branch>> = branches.collect();
-        let mut queues = branches.clone();
-        queues.extend(
-            self.leaving
-                .iter()
-                .filter(|(_, leaving)| !leaving.is_over())
-                .map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch))),
-        );
+        let leaving = self.leaving.iter().filter(|(_, leaving)| !leaving.is_over());
+        let leaving = leaving.map(|(key, leaving)| (key.clone(), Arc::clone(&leaving.branch)));
+        let running = branches.iter().map(|(key, branch)| (key.clone(), Arc::clone(branch)));
+        let queues = running.chain(leaving).collect();
+        let retired = self.retired.iter().filter_map(Weak::upgrade);
+        let sinks = self.sinks.iter().filter(|((_, id), _)| is_well(&format!("exporter:{id}")));
+        let joints = self.joints.iter().filter(|(key, _)| is_well(&joint_name(key)));
         let receivers = self.receivers.iter().filter(|(_, running)| !running.task.is_over());
         let pipelines = self.pipelines.iter().filter(|(id, _)| is_well(&format!("pipeline:{id}")));
         let pipeline = |running: &super::parts::RunningPipeline| PreviousPipeline {
@@ -123,11 +125,15 @@ impl Running {
         Previous {
             root: Some(self.root.clone()),
             records: self.records.clone(),
+            storages: retired
+                .chain(self.extensions.iter().map(|of| Arc::clone(&of.extension)))
+                .filter_map(Extension::as_storage)
+                .collect(),
             extensions: self.extensions.iter().map(|of| (of.id.clone(), Arc::clone(&of.extension))).collect(),
             branches: branches.into_iter().filter(|(_, branch)| is_well(&branch.name)).collect(),
             queues,
-            sinks: self.sinks.clone(),
-            joints: self.joints.iter().map(|(key, running)| (key.clone(), Arc::clone(&running.joint))).collect(),
+            sinks: sinks.map(|(key, node)| (key.clone(), Arc::clone(node))).collect(),
+            joints: joints.map(|(key, running)| (key.clone(), Arc::clone(&running.joint))).collect(),
             pipelines: pipelines.map(|(id, running)| (id.clone(), pipeline(running))).collect(),
             receivers: receivers.map(|(id, of)| (id.clone(), of.feeds.keys().copied().collect())).collect(),
         }
@@ -161,6 +167,7 @@ impl Running {
             within(GRACE, "an exporter", node.sink.shutdown()).await;
         }
         for old in self.extensions.extract_if(.., |old| !goes_on(old, &graph)).collect::<Vec<_>>().into_iter().rev() {
+            self.retire(&old.extension);
             within(GRACE, "an extension", old.extension.shutdown()).await;
         }
     }

@@ -1,19 +1,21 @@
 //! The running graph. Start: extensions first, then exporters, pipelines, receivers last; any failure stops what was started.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use steadyline_component::receiver::ShutdownTrigger;
-use steadyline_component::{Board, Budget, Clock, Host, Kind, Output, Outputs, Shutdown, StartError, Status};
+use steadyline_component::{
+    Board, Budget, Clock, Extension, Host, Kind, Output, Outputs, Shutdown, StartError, Status,
+};
 use steadyline_config::{ComponentId, Node};
 use steadyline_telemetry::Signal;
 use tokio::task::JoinSet;
 
 use super::intake::{Feeds, SourceIntake, UnderWay};
 use super::leaving::Leaving;
+use super::outlets::SinkNode;
 use super::parts::{RunningBranch, RunningExtension, RunningJoint, RunningPipeline, RunningReceiver, Task};
-use super::pipeline::SinkNode;
 use super::poll::PollTask;
 use super::progress::Progress;
 use super::starting::Started;
@@ -43,12 +45,16 @@ pub struct Running {
     pub(super) joints: BTreeMap<JointKey, RunningJoint>,
     pub(super) receivers: BTreeMap<ComponentId, RunningReceiver>,
     /// Exporters that a reload took away and that still have something to send.
-    pub(super) leaving: BTreeMap<BranchKey, Leaving>,
+    pub(super) leaving: Vec<(BranchKey, Leaving)>,
     /// Extensions and sinks that close when the exporters that left with them have.
     pub(super) farewells: JoinSet<()>,
+    /// Extensions that reloads took away, while something of theirs is still in use.
+    pub(super) retired: Vec<Weak<dyn Extension>>,
     /// How far each polled source got, whether it runs or did.
     pub(super) progress: BTreeMap<ComponentId, Arc<Progress>>,
     pub(super) under_way: UnderWay,
+    /// Pipelines of which the processors keep their state, at the end.
+    pub(super) keeping: JoinSet<()>,
     pub(super) clock_watch: JoinSet<()>,
     pub(super) telemetry_config: TelemetryConfig,
     pub(super) telemetry: Telemetry,
@@ -95,10 +101,12 @@ impl Running {
             pipelines: BTreeMap::new(),
             joints: BTreeMap::new(),
             receivers: BTreeMap::new(),
-            leaving: BTreeMap::new(),
+            leaving: Vec::new(),
             farewells: JoinSet::new(),
+            retired: Vec::new(),
             progress: BTreeMap::new(),
             under_way: UnderWay::new(),
+            keeping: JoinSet::new(),
             clock_watch: JoinSet::new(),
             telemetry_config: graph.plan.service.telemetry.clone(),
             telemetry: Telemetry::default(),

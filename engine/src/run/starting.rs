@@ -8,15 +8,20 @@ use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::{Extension, Host, Shutdown, Sink, StartError};
 use steadyline_config::ComponentId;
 
+use super::leaving::KEPT;
 use super::service::Running;
 use super::stopping::{GRACE, within};
 use crate::build::{BranchKey, ExtensionNode, Graph, ReceiverNode, SourceKind};
+use crate::delivery::Branch;
 
 /// What was started of a graph that is not installed yet.
 #[derive(Default)]
 pub(super) struct Started {
     extensions: Vec<Arc<dyn Extension>>,
     sinks: Vec<Arc<dyn Sink>>,
+    pipelines: Vec<Arc<super::Pipeline>>,
+    /// Exporters whose queues were opened here.
+    queues: Vec<Arc<Branch>>,
     /// Ends what senders do in tasks of their own.
     pub(super) lives: BTreeMap<BranchKey, ShutdownTrigger>,
 }
@@ -45,7 +50,11 @@ impl Started {
             }
             let (life, shutdown) = Shutdown::new();
             let host = Host { shutdown, ..host.clone() };
+            let is_shared = branch.queue.is_kept();
             branch.open().await?;
+            if branch.queue.is_kept() && !is_shared {
+                self.queues.push(Arc::clone(branch));
+            }
             branch.sender.start(&host).await.map_err(|e| StartError(format!("{}: {e}", branch.name)))?;
             self.lives.insert(key.clone(), life);
         }
@@ -59,8 +68,9 @@ impl Started {
             running.pipelines.values().any(|running| Arc::ptr_eq(&running.pipeline, pipeline))
         };
         let fresh = graph.pipelines.iter().filter(|node| !runs(&node.pipeline));
+        self.pipelines = fresh.map(|node| Arc::clone(&node.pipeline)).collect();
         // Together: one that asks somebody who does not answer must not keep the others waiting.
-        futures_util::future::try_join_all(fresh.map(|node| node.pipeline.start(&host))).await?;
+        futures_util::future::try_join_all(self.pipelines.iter().map(|pipeline| pipeline.start(&host))).await?;
         // Nobody takes anything in before everybody could start.
         for receiver in &mut graph.receivers {
             start_receiver(receiver, &host).await?;
@@ -70,6 +80,12 @@ impl Started {
 
     /// Stops what was started, in reverse.
     pub(super) async fn undo(self) {
+        self.pipelines.iter().for_each(|pipeline| pipeline.abandon());
+        for branch in self.queues {
+            // As it was found: the next one that opens it finds it, too.
+            branch.put_away().await;
+            branch.queue.give_up(KEPT);
+        }
         for sink in self.sinks.into_iter().rev() {
             within(GRACE, "an exporter", sink.shutdown()).await;
         }

@@ -1,5 +1,6 @@
 //! Stop: intake ends, processors flush, queues drain until the deadline, then everything closes in reverse.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use steadyline_component::{Kind, Status};
@@ -44,7 +45,15 @@ impl Running {
             tracing::warn!("not everything was delivered within the {timeout:?} of the shutdown timeout");
         }
         self.hard_stop.0.fire();
+        // Whoever waited for room counts what it had; what waits for something else is cut off, and counted, too.
+        if tokio::time::timeout(A_MOMENT, self.under_way.none()).await.is_err() {
+            self.under_way.cut_off();
+            let _ = tokio::time::timeout(A_MOMENT, self.under_way.none()).await;
+        }
         self.abort_tasks().await;
+        self.begin_keeping();
+        let kept = async { while self.keeping.join_next().await.is_some() {} };
+        within(GRACE, "the state of a processor", kept).await;
         let away = self.branches.values().map(|running| running.branch.put_away());
         let away = futures_util::future::join_all(away).await;
         let mut left = PutAway::default();
@@ -108,19 +117,32 @@ impl Running {
             futures_util::future::join_all(pipelines).await;
             futures_util::future::join_all(self.joints.values().map(|running| running.joint.drain(hard_stop))).await;
         }
+        self.begin_keeping();
         self.branches.values().for_each(|running| running.branch.queue.close());
-        let (branches, leaving) = (&mut self.branches, &mut self.leaving);
+        let (branches, leaving, keeping) = (&mut self.branches, &mut self.leaving, &mut self.keeping);
         let workers = async {
             for running in branches.values_mut() {
                 while running.workers.join_next().await.is_some() {}
             }
-            for leaving in leaving.values_mut() {
+            for (_, leaving) in leaving.iter_mut() {
                 leaving.drained().await;
             }
+            while keeping.join_next().await.is_some() {}
         };
         tokio::select! {
             () = workers => {}
             () = self.hard_stop.1.wait() => {}
+        }
+    }
+
+    /// Pipelines close and keep their state, each for itself; once.
+    fn begin_keeping(&mut self) {
+        for running in self.pipelines.values_mut() {
+            if std::mem::replace(&mut running.is_ending, true) {
+                continue;
+            }
+            let (pipeline, hard_stop) = (Arc::clone(&running.pipeline), self.hard_stop.1.clone());
+            self.keeping.spawn(async move { pipeline.end(&hard_stop).await });
         }
     }
 
@@ -144,6 +166,9 @@ pub(super) async fn within(limit: Duration, what: &str, closing: impl Future<Out
         tracing::warn!("{what} did not close within {limit:?} and is left behind");
     }
 }
+
+/// What only has to learn that the time is up does so within this.
+const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// How long the counting and closing after the deadline may take.
 pub(super) const GRACE: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Batch, Data, Header, Status};
+use steadyline_component::{Batch, Data, Extension, Header, Status};
 use steadyline_config::ComponentId;
 use steadyline_telemetry::{Metrics, Signal};
 use tokio::sync::OwnedMutexGuard;
@@ -16,11 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::intake::push;
+use super::keeping::replaced;
 use super::leaving::Leaving;
+use super::outlets::SinkNode;
 use super::parts::{
     RunningBranch, RunningExtension, RunningJoint, RunningPipeline, RunningReceiver, joint_timers, pipeline_timers,
 };
-use super::pipeline::{SinkNode, Stage};
+use super::pipeline::Stage;
 use super::service::{Feed, Running};
 use super::starting::Started;
 use super::stopping::{GRACE, within};
@@ -39,7 +41,18 @@ impl Running {
     /// Puts a graph whose new parts were started in the place of what runs.
     pub(super) async fn swap(&mut self, graph: Graph, mut started: Started) {
         let Graph {
-            root, plan, extensions, branches, sinks, pipelines, joints, receivers, memory_bound, records, ..
+            root,
+            plan,
+            extensions,
+            branches,
+            sinks,
+            pipelines,
+            joints,
+            receivers,
+            memory_bound,
+            records,
+            adapted,
+            ..
         } = graph;
         let feeds: Feeds = plan
             .pipelines
@@ -55,11 +68,14 @@ impl Running {
             .filter(|(id, new)| self.pipelines.get(id).is_some_and(|old| !Arc::ptr_eq(&old.pipeline, new)))
             .filter_map(|(id, new)| Some((id.clone(), new.hold()?)))
             .collect();
+        for (old, next) in &adapted {
+            old.as_adaptable().into_iter().for_each(|old| old.become_as(&**next));
+        }
         self.resize(&branches, crate::memory::budget(plan.service.memory_budget, memory_bound));
         let ends = self.stop_receivers(&receivers, &feeds, deadline).await;
         self.retarget_receivers(&receivers, &feeds).await;
         self.end_series(ends).await;
-        self.rewire(&pipelines, &joints, &feeds, held).await;
+        self.rewire(&plan, (&pipelines, &joints), &feeds, held).await;
         let new_lives = std::mem::take(&mut started.lives);
         self.exchange_branches(branches, new_lives, deadline.max(Instant::now() + GRACE)).await;
         drop(haste);
@@ -168,8 +184,8 @@ impl Running {
     /// Takes old pipelines and connectors apart, upstream first, and hands what they keep to the new ones.
     async fn rewire(
         &mut self,
-        pipelines: &[PipelineNode],
-        joints: &BTreeMap<JointKey, JointNode>,
+        new: &Plan,
+        (pipelines, joints): (&[PipelineNode], &BTreeMap<JointKey, JointNode>),
         plan: &Feeds,
         mut held: BTreeMap<ComponentId, OwnedMutexGuard<Vec<Stage>>>,
     ) {
@@ -185,8 +201,10 @@ impl Running {
                     }
                     let inherits = node.map(|node| node.inherits.as_slice()).unwrap_or_default();
                     let keep: Vec<usize> = inherits.iter().map(|(_, from)| *from).collect();
-                    let mut kept: BTreeMap<usize, Stage> =
-                        running.pipeline.dissolve(&keep, &hard_stop).await.into_iter().collect();
+                    let replaced = place.map(|place| replaced(running, &new.pipelines[place].processors, inherits));
+                    let replaced = replaced.unwrap_or_default();
+                    let kept = running.pipeline.dissolve(&keep, &replaced, &hard_stop).await;
+                    let mut kept: BTreeMap<usize, Stage> = kept.into_iter().collect();
                     // Its new stages are there already, in order; each inherited one goes to its place among them.
                     if let Some(mut stages) = held.remove(&id) {
                         for (at, from) in inherits {
@@ -254,26 +272,19 @@ impl Running {
         let mut halting = Vec::new();
         let mut apart = Vec::new();
         for (key, branch) in new {
-            if let Some(running) = old.remove(&key) {
-                if Arc::ptr_eq(&running.branch, &branch) {
+            let before = match old.remove(&key) {
+                Some(running) if Arc::ptr_eq(&running.branch, &branch) => {
                     self.branches.insert(key, running);
                     continue;
                 }
-                if !branch.shares_queue_with(&running.branch) {
+                Some(running) if branch.shares_queue_with(&running.branch) => Some((running.branch, running.workers)),
+                other => {
                     // What waits in another place is sent from there.
-                    apart.push((key.clone(), running));
-                    halting.push((key, branch, None));
-                    continue;
+                    apart.extend(other.map(|running| (key.clone(), running)));
+                    self.recall(&key, &branch).await
                 }
-                halting.push((key, branch, Some((running.branch, running.workers))));
-            } else if self.leaving.get(&key).is_some_and(|leaving| branch.shares_queue_with(&leaving.branch))
-                && let Some(leaving) = self.leaving.remove(&key)
-            {
-                let was = Arc::clone(&leaving.branch);
-                halting.push((key, branch, Some((was, leaving.recall().await))));
-            } else {
-                halting.push((key, branch, None));
-            }
+            };
+            halting.push((key, branch, before));
         }
         let patience = deadline.saturating_duration_since(Instant::now());
         let halted = halting.into_iter().map(async |(key, branch, old)| {
@@ -285,12 +296,23 @@ impl Running {
         });
         for (key, branch) in futures_util::future::join_all(halted).await {
             let life = lives.remove(&key);
+            let before = self.leaving.iter().filter(|(of, _)| *of == key);
+            before.for_each(|(_, leaving)| leaving.step_aside());
             self.branches.insert(key, RunningBranch::begin(branch, life));
         }
         for (key, running) in old.into_iter().chain(apart) {
-            let leaving = Leaving::begin(running, self.shutdown_timeout, self.hard_stop.1.clone());
-            self.leaving.insert(key, leaving);
+            let stands = !self.branches.contains_key(&key);
+            let leaving = Leaving::begin(running, stands, self.shutdown_timeout, self.hard_stop.1.clone());
+            self.leaving.push((key, leaving));
         }
+    }
+
+    /// An exporter on its way out with whose queue this one goes on, and its workers, if there is one.
+    async fn recall(&mut self, key: &BranchKey, branch: &Branch) -> Option<(Arc<Branch>, JoinSet<()>)> {
+        let is_it = |(of, leaving): &(BranchKey, Leaving)| of == key && branch.shares_queue_with(&leaving.branch);
+        let (_, leaving) = self.leaving.remove(self.leaving.iter().position(is_it)?);
+        let was = Arc::clone(&leaving.branch);
+        Some((was, leaving.recall().await))
     }
 
     /// The timers of new pipelines and connectors run; those that are gone leave the board.
@@ -322,7 +344,7 @@ impl Running {
                 _ => {
                     let joints = self.joints_of(&pipeline);
                     let task = pipeline_timers(board, &pipeline, stop.clone(), hard_stop.clone());
-                    RunningPipeline { pipeline, processors: plan.processors.clone(), joints, task }
+                    RunningPipeline { pipeline, processors: plan.processors.clone(), joints, task, is_ending: false }
                 }
             };
             self.pipelines.insert(plan.id.clone(), running);
@@ -341,16 +363,19 @@ impl Running {
             extensions.iter().any(|new| new.id == old.id && Arc::ptr_eq(&new.extension, &old.extension))
         };
         let unused: Vec<RunningExtension> = self.extensions.drain(..).filter(|old| !goes_on(old)).collect();
+        unused.iter().for_each(|old| self.retire(&old.extension));
         let old_sinks = std::mem::replace(&mut self.sinks, sinks);
         let closing: Vec<Arc<SinkNode>> =
             old_sinks.into_values().filter(|old| !self.sinks.values().any(|new| Arc::ptr_eq(new, old))).collect();
+        // Whatever became of those, others stand there now.
+        closing.iter().for_each(|node| node.status.remove());
         self.extensions = extensions;
-        self.leaving.retain(|_, leaving| !leaving.is_over());
+        self.leaving.retain(|(_, leaving)| !leaving.is_over());
         while self.farewells.try_join_next().is_some() {}
         if unused.is_empty() && closing.is_empty() {
             return;
         }
-        let leaving: Vec<_> = self.leaving.values().map(Leaving::gone).collect();
+        let leaving: Vec<_> = self.leaving.iter().map(|(_, leaving)| leaving.gone()).collect();
         self.farewells.spawn(async move {
             for node in closing.into_iter().rev() {
                 within(GRACE, "an exporter", node.sink.shutdown()).await;
@@ -362,10 +387,16 @@ impl Running {
         });
     }
 
+    /// Remembers an extension that is not used any more, as long as something else still uses it.
+    pub(super) fn retire(&mut self, extension: &Arc<dyn Extension>) {
+        self.retired.retain(|old| old.strong_count() > 0);
+        self.retired.push(Arc::downgrade(extension));
+    }
+
     /// What there is to read of queues and budget.
     fn show(&self) {
         // One of each name.
-        let leaving = self.leaving.iter().filter(|(key, _)| !self.branches.contains_key(*key));
+        let leaving = self.leaving.iter().filter(|(key, _)| !self.branches.contains_key(key));
         let leaving = leaving.map(|(_, leaving)| &leaving.branch);
         let branches: Vec<Arc<Branch>> =
             self.branches.values().map(|running| &running.branch).chain(leaving).cloned().collect();

@@ -71,7 +71,7 @@ async fn open(seed: u64, plant: Plant, shared: &Shared) -> Arc<Branch> {
     let retry = RetryConfig {
         randomization_factor: 0.0,
         max_interval: Duration::from_secs(2).into(),
-        max_elapsed_time: Duration::ZERO.into(),
+        max_elapsed_time: Some(Duration::ZERO.into()),
         ..RetryConfig::default()
     };
     let queue = QueueConfig {

@@ -168,7 +168,7 @@ impl Component for BackendFactory {
         let mut queue = config.sending_queue.clone().unwrap_or_default();
         queue.queue_size = config.queue.unwrap_or(queue.queue_size);
         let mut retry = RetryConfig::default();
-        retry.max_elapsed_time = config.max_elapsed.unwrap_or(retry.max_elapsed_time);
+        retry.max_elapsed_time = config.max_elapsed.or(retry.max_elapsed_time);
         retry.multiplier = config.multiplier.unwrap_or(retry.multiplier);
         if config.sending_queue.is_none() {
             queue.num_consumers = config.consumers.or(Some(1));
@@ -327,8 +327,8 @@ impl Processor for Halves {
 
 pub struct FolderFactory;
 
-/// A storage of folders, not locked.
-struct FolderStorage(std::path::PathBuf);
+/// A storage of folders, not locked. With `wait` it does not go on under another config.
+struct FolderStorage(std::path::PathBuf, bool);
 
 impl Component for FolderFactory {
     type Config = NameConfig;
@@ -336,7 +336,7 @@ impl Component for FolderFactory {
     const SPEC: Spec = Spec { signals: &[], ..spec("folder") };
 
     fn create(config: NameConfig, _: &mut CreateContext<'_>) -> Option<Self::Made> {
-        Some(Arc::new(FolderStorage(config.name.into())))
+        Some(Arc::new(FolderStorage(config.name.into(), config.wait)))
     }
 }
 
@@ -344,10 +344,30 @@ impl Extension for FolderStorage {
     fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
         Some(self)
     }
+
+    fn as_adaptable(&self) -> Option<&dyn Adaptable> {
+        Some(self)
+    }
+}
+
+impl Adaptable for FolderStorage {
+    fn can_become(&self, next: &dyn Extension) -> bool {
+        let next = (next as &dyn std::any::Any).downcast_ref::<FolderStorage>().unwrap();
+        next.0 == self.0 && !next.1
+    }
+
+    fn become_as(&self, next: &dyn Extension) {
+        assert!(self.can_become(next));
+        stage(self.0.to_str().unwrap()).attempts.lock().unwrap().push("adapted".into());
+    }
 }
 
 #[async_trait]
 impl Storage for FolderStorage {
+    fn is_place_of(&self, other: &dyn Storage) -> bool {
+        (other as &dyn std::any::Any).downcast_ref::<FolderStorage>().is_some_and(|other| other.0 == self.0)
+    }
+
     async fn open(&self, _: &Owner) -> Result<Arc<dyn Area>, StorageError> {
         Err(StorageError { message: "it has folders only".into(), retryable: false })
     }

@@ -53,7 +53,7 @@ impl Sender for FileSender {
 /// The word that a failure is counted under.
 fn reason(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "disk_full",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "disk_full",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "permission",
         _ => "write_error",
     }

@@ -13,6 +13,8 @@ const APPLICATION: i64 = 0x7374_646c;
 /// The version of what is in it.
 const VERSION: i64 = 1;
 const PAGE: u64 = 4096;
+/// As many as SQLite has numbers for.
+const MOST_PAGES: i64 = 4_294_967_294;
 const PUT: &str =
     "INSERT INTO state (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 /// How many damaged files are kept beside it.
@@ -64,12 +66,9 @@ impl Database {
         }
         // In WAL, NORMAL leaves the log to the kernel, which a crash of the process does not touch.
         c.pragma_update(None, "journal_mode", "WAL").map_err(sorted)?;
-        c.pragma_update(None, "synchronous", if sync { "FULL" } else { "NORMAL" }).map_err(sorted)?;
+        self.set_bounds(sync, max_size).map_err(sorted)?;
         c.pragma_update(None, "journal_size_limit", LOG_LIMIT).map_err(sorted)?;
         c.busy_timeout(std::time::Duration::from_secs(5)).map_err(sorted)?;
-        if max_size > 0 {
-            c.pragma_update(None, "max_page_count", (max_size / PAGE) as i64).map_err(sorted)?;
-        }
         // Rows lie in the order in which they first came, so that who writes them again in that order touches each page once;
         // keys are mostly hashes, and by them every write would be somewhere else.
         c.execute_batch("CREATE TABLE IF NOT EXISTS state (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL)")
@@ -84,6 +83,17 @@ impl Database {
             while steps.next().map_err(sorted)?.is_some() {}
         }
         Ok(())
+    }
+
+    /// Another config holds from now on.
+    pub(crate) fn tune(&mut self, sync: bool, max_size: u64) -> Result<(), StorageError> {
+        self.set_bounds(sync, max_size).map_err(|error| self.failed("set up", &error))
+    }
+
+    fn set_bounds(&self, sync: bool, max_size: u64) -> rusqlite::Result<()> {
+        let most = if max_size == 0 { MOST_PAGES } else { (max_size / PAGE) as i64 };
+        self.connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "NORMAL" })?;
+        self.connection.pragma_update(None, "max_page_count", most)
     }
 
     fn foreign(&self, why: &str) -> OpenError {

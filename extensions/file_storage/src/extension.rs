@@ -1,13 +1,14 @@
 //! The extension: a folder and a file for each owner, opened once, called away from the async threads.
 
-use std::collections::HashMap;
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use steadyline_component::{
-    Area, Change, CheckRow, Clock, ComponentStatus, Extension, Folder, Host, Instrument, Meter, Owner, StartError,
-    Status, Storage, StorageError, Verdict, async_trait,
+    Adaptable, Area, Change, CheckRow, Clock, ComponentStatus, Extension, Folder, Host, Instrument, Meter, Owner,
+    StartError, Status, Storage, StorageError, Verdict, async_trait,
 };
 
 use crate::config::Config;
@@ -17,19 +18,21 @@ use crate::directory::{self, failed};
 /// After so many failures one after another the extension counts as failing at its work.
 const DEGRADED_AFTER: u32 = 3;
 
+/// The newest file of each folder, while somebody holds it. As with the lock of a folder, the process has it once: after a
+/// reload, another extension may open the same.
+static OPEN: tokio::sync::Mutex<BTreeMap<PathBuf, Weak<File>>> = tokio::sync::Mutex::const_new(BTreeMap::new());
+
 /// State and queues in a folder.
 pub struct FileStorage {
-    opener: Opener,
-    permissions: u32,
+    opener: Mutex<Arc<Opener>>,
+    id: String,
     health: Arc<Health>,
-    /// The newest file of each owner, while somebody holds it.
-    open: tokio::sync::Mutex<HashMap<PathBuf, Weak<File>>>,
 }
 
 /// What opening a file needs.
-#[derive(Clone)]
 struct Opener {
     config: Config,
+    permissions: u32,
     id: String,
     clock: Clock,
     moved_aside: Arc<Instrument>,
@@ -55,23 +58,36 @@ impl FileStorage {
         let moved = "Damaged files that were moved aside; their components started as if they were new.";
         let moved_aside = meter.counter("file_storage_moved_aside", moved, &[]);
         FileStorage {
-            opener: Opener { config, id, clock, moved_aside },
-            permissions,
+            opener: Mutex::new(Arc::new(Opener { config, permissions, id: id.clone(), clock, moved_aside })),
+            id,
             health: Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures }),
-            open: tokio::sync::Mutex::default(),
         }
     }
 
+    /// The config of now.
+    fn opener(&self) -> Arc<Opener> {
+        Arc::clone(&lock(&self.opener))
+    }
+
+    /// The files that were opened here, and are.
+    async fn files(&self) -> Vec<Arc<File>> {
+        let open = OPEN.lock().await;
+        let ours = |file: &Arc<File>| Arc::ptr_eq(&file.health, &self.health);
+        open.values().filter_map(Weak::upgrade).filter(ours).collect()
+    }
+}
+
+impl Opener {
     /// Makes sure that the folder is one in which files can be made.
     fn prepare(&self) -> Result<(), StorageError> {
-        let path = &self.opener.config.directory;
+        let path = &self.config.directory;
         match std::fs::metadata(path) {
             Ok(found) if !found.is_dir() => {
                 let message = format!("{} is no folder; name another `directory`", path.display());
                 return Err(StorageError { message, retryable: false });
             }
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.opener.config.create_directory => {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.config.create_directory => {
                 let message = format!(
                     "the folder {} is missing; mount or make it, or set `create_directory: true`",
                     path.display()
@@ -88,14 +104,19 @@ impl FileStorage {
     /// The folder of an owner, ours until the process ends.
     async fn own_folder(&self, owner: &Owner) -> Result<PathBuf, StorageError> {
         self.prepare()?;
-        let folder = self.opener.config.directory.join(directory::name(owner));
+        let folder = self.config.directory.join(directory::name(owner));
         directory::make(&folder, self.permissions)?;
-        directory::lock(&folder, self.opener.config.timeout.get(), &self.opener.clock).await?;
+        directory::lock(&folder, self.config.timeout.get(), &self.clock).await?;
         Ok(folder)
     }
-}
 
-impl Opener {
+    /// Whether both name the same folder.
+    fn has_folder_of(&self, other: &Opener) -> bool {
+        let (ours, theirs) = (&self.config.directory, &other.config.directory);
+        let real = |path: &Path| path.canonicalize().ok();
+        ours == theirs || real(ours).is_some_and(|ours| real(theirs) == Some(ours))
+    }
+
     /// Opens the file of a folder; one that is damaged is moved aside, if that is the config.
     fn open(&self, folder: &Path, owner: &Owner) -> Result<Database, StorageError> {
         let open = || Database::open(folder, self.config.fsync, self.config.max_size.bytes());
@@ -131,21 +152,24 @@ impl Opener {
 
 impl std::fmt::Debug for FileStorage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileStorage").field("config", &self.opener.config).finish_non_exhaustive()
+        f.debug_struct("FileStorage").field("config", &self.opener().config).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Storage for FileStorage {
     async fn open(&self, owner: &Owner) -> Result<Arc<dyn Area>, StorageError> {
-        let folder = self.own_folder(owner).await?;
-        let mut open = self.open.lock().await;
+        let opener = self.opener();
+        let folder = opener.own_folder(owner).await?;
+        let folder = folder.canonicalize().map_err(|error| failed("use", &folder, &error))?;
+        let mut open = OPEN.lock().await;
+        open.retain(|_, file| file.strong_count() > 0);
         if let Some(before) = open.remove(&folder).and_then(|before| before.upgrade()) {
             // The new holder follows the old one, which must not write over what the new one knows.
             let database = Arc::clone(&before.database);
             away(move || drop(lock(&database).take())).await?;
         }
-        let (opener, place, owner) = (self.opener.clone(), folder.clone(), owner.clone());
+        let (place, owner) = (folder.clone(), owner.clone());
         let database = away(move || opener.open(&place, &owner)).await??;
         let file = Arc::new(File { database: Arc::new(Mutex::new(Some(database))), health: Arc::clone(&self.health) });
         open.insert(folder, Arc::downgrade(&file));
@@ -153,26 +177,31 @@ impl Storage for FileStorage {
     }
 
     async fn folder(&self, owner: &Owner) -> Result<Option<Folder>, StorageError> {
-        let path = self.own_folder(owner).await?;
-        Ok(Some(Folder { path, sync: self.opener.config.fsync }))
+        let opener = self.opener();
+        let path = opener.own_folder(owner).await?;
+        Ok(Some(Folder { path, sync: opener.config.fsync }))
+    }
+
+    fn is_place_of(&self, other: &dyn Storage) -> bool {
+        let other = (other as &dyn Any).downcast_ref::<FileStorage>();
+        other.is_some_and(|other| self.opener().has_folder_of(&other.opener()))
     }
 }
 
 #[async_trait]
 impl Extension for FileStorage {
     async fn start(&self, host: &Host) -> Result<(), StartError> {
-        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.opener.id)));
-        self.prepare().map_err(StartError::new)?;
+        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.id)));
+        self.opener().prepare().map_err(StartError::new)?;
         status.set(Status::Ok);
         Ok(())
     }
 
     /// What is under way is kept before the process ends.
     async fn shutdown(&self) {
-        let files: Vec<Arc<File>> = self.open.lock().await.values().filter_map(Weak::upgrade).collect();
-        for file in files {
+        for file in self.files().await {
             if let Err(error) = file.call(|database| database.settle()).await {
-                tracing::warn!(component = %self.opener.id, %error, "the log of changes stays beside its file; nothing is lost");
+                tracing::warn!(component = %self.id, %error, "the log of changes stays beside its file; nothing is lost");
             }
         }
         if let Some(status) = self.health.status.get() {
@@ -184,13 +213,44 @@ impl Extension for FileStorage {
         Some(self)
     }
 
+    fn as_adaptable(&self) -> Option<&dyn Adaptable> {
+        Some(self)
+    }
+
     async fn check(&self) -> Vec<CheckRow> {
-        let what = format!("keep state in {}", self.opener.config.directory.display());
+        let opener = self.opener();
+        let what = format!("keep state in {}", opener.config.directory.display());
         let row = |verdict, detail, advice: &str| CheckRow { what, verdict, detail, advice: advice.to_owned() };
-        vec![match self.prepare() {
+        vec![match opener.prepare() {
             Ok(()) => row(Verdict::Pass, "it is there and can be written to".to_owned(), ""),
             Err(error) => row(Verdict::Fail, error.message, "see `directory` and `create_directory`"),
         }]
+    }
+}
+
+impl Adaptable for FileStorage {
+    fn can_become(&self, next: &dyn Extension) -> bool {
+        let next = (next as &dyn Any).downcast_ref::<FileStorage>();
+        next.is_some_and(|next| self.opener().has_folder_of(&next.opener()))
+    }
+
+    fn become_as(&self, next: &dyn Extension) {
+        let Some(next) = (next as &dyn Any).downcast_ref::<FileStorage>() else { return };
+        let (new, id) = (next.opener(), self.id.clone());
+        let old = std::mem::replace(&mut *lock(&self.opener), Arc::clone(&new));
+        let (was, is) = (&old.config, &new.config);
+        if was.fsync != is.fsync {
+            tracing::warn!(component = %id, "`fsync` holds at once for state, and for queues of exporters when they are opened next");
+        }
+        let (health, sync, max_size) = (Arc::clone(&self.health), is.fsync, is.max_size.bytes());
+        tokio::spawn(async move {
+            let open = OPEN.lock().await.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
+            for file in open.into_iter().filter(|file| Arc::ptr_eq(&file.health, &health)) {
+                if let Err(error) = file.call(move |database| database.tune(sync, max_size)).await {
+                    tracing::error!(component = %id, %error, "the new config does not hold for state that is open");
+                }
+            }
+        });
     }
 }
 

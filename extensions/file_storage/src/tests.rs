@@ -263,6 +263,52 @@ async fn a_full_file_refuses_whole_commits_says_so_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_config_of_the_same_folder_holds_for_what_is_open() {
+    let bench = Bench::start("max_size: 64KiB").await;
+    let area = bench.open("a").await.unwrap();
+    area.commit(vec![put("large", vec![7; 200_000])]).await.unwrap_err();
+    // By another way to the same place.
+    let link = bench.folder.path().join("link");
+    std::os::unix::fs::symlink(bench.folder.path(), &link).unwrap();
+    let same = |more: &str| create::<FileStorageFactory>(&format!("directory: {}\n{more}", link.display())).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = create::<FileStorageFactory>(&format!("directory: {}", elsewhere.path().display())).unwrap();
+    let adaptable = bench.extension.as_adaptable().unwrap();
+    assert!(!adaptable.can_become(&*other));
+    let next = same("fsync: true");
+    assert!(adaptable.can_become(&*next));
+    adaptable.become_as(&*next);
+    assert!(bench.storage().folder(&owner("q")).await.unwrap().unwrap().sync);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while area.commit(vec![put("large", vec![7; 200_000])]).await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "the bound still holds");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    adaptable.become_as(&*same("max_size: 64KiB"));
+    while area.commit(vec![put("larger", vec![7; 2_000_000])]).await.is_ok() {
+        assert!(std::time::Instant::now() < deadline, "the new bound does not hold");
+        area.commit(vec![delete("larger")]).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_extension_for_the_same_folder_takes_the_state_over() {
+    let bench = Bench::start("").await;
+    let before = bench.open("a").await.unwrap();
+    before.commit(vec![put("a", "1")]).await.unwrap();
+    let yaml = format!("directory: {}/.", bench.folder.path().display());
+    let other = create::<FileStorageFactory>(&yaml).unwrap().as_storage().unwrap();
+    assert!(other.is_place_of(&*bench.storage()) && bench.storage().is_place_of(&*other));
+    let after = other.open(&owner("a")).await.unwrap();
+    let refused = before.commit(vec![put("b", "1")]).await.unwrap_err();
+    assert!(refused.message.contains("another holder"), "{refused}");
+    after.commit(vec![put("c", "1")]).await.unwrap();
+    bench.extension.shutdown().await;
+    assert_eq!(keys(&after).await, ["a", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn space_is_given_back_at_the_next_start() {
     let bench = Bench::start("").await;
     let area = bench.open("a").await.unwrap();

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use steadyline_component::{Batch, Data, Header, Host, PassEnd, Processor, Receipt, StartError, Work, async_trait};
+use steadyline_component::{
+    Batch, Data, Header, Host, PassEnd, Processor, Receipt, StartError, StorageError, Work, async_trait,
+};
 
 use crate::bodies::Bodies;
 use crate::clock::{Ticks, ticks};
@@ -55,9 +57,9 @@ pub(crate) struct LastValue {
     pub(crate) last_purge: Option<Ticks>,
     pub(crate) items: Vec<Item>,
     pub(crate) body: Vec<u8>,
-    /// Where state is to be kept, until the start.
+    /// Where state is to be kept.
     pub(crate) keep: Option<Keep>,
-    /// What keeps it, from then on.
+    /// What keeps it, from the start on.
     pub(crate) keeper: Option<Keeper>,
     /// What the process before may have sent.
     pub(crate) floor: Floor,
@@ -140,10 +142,10 @@ impl LastValue {
 #[async_trait]
 impl Processor for LastValue {
     async fn start(&mut self, host: &Host) -> Result<(), StartError> {
-        match self.keep.take() {
-            Some(keep) => self.restore(keep, host).await,
-            None => Ok(()),
-        }
+        let Some(keep) = self.keep.take() else { return Ok(()) };
+        let restored = self.restore(&keep, host).await;
+        self.keep = Some(keep);
+        restored
     }
 
     fn process(&mut self, batch: Batch, work: &mut Work<'_>) {
@@ -201,7 +203,17 @@ impl Processor for LastValue {
     fn drain(&mut self, work: &mut Work<'_>) {
         self.flush(work);
         self.finish(work);
-        self.keep_all();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.end();
+        }
+    }
+
+    async fn keep(&mut self) -> Result<(), StorageError> {
+        self.keep_all().await
+    }
+
+    async fn resume(&mut self, host: &Host) -> Result<(), StartError> {
+        self.take_back(host).await
     }
 
     fn held(&self) -> u64 {

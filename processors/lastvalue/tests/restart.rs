@@ -105,6 +105,49 @@ async fn an_orderly_end_keeps_what_changed_last_and_its_mark_is_exact() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_kept_is_waited_for_and_a_failure_is_told() {
+    let mut world = World::new("");
+    let mut life = world.start().await;
+    world.storage.delay(Duration::from_millis(20));
+    life.push("p 1", "sender").await;
+    life.keep().await.unwrap();
+    let mut other = World::new("");
+    other.storage = world.storage.copy();
+    assert_eq!(other.start().await.series(), 1);
+    // It goes on, and what comes later is kept at the end.
+    life.push("p 2\nq 1", "sender").await;
+    life.drain().await;
+    let mut other = World::new("");
+    other.storage = world.storage.copy();
+    assert_eq!(other.start().await.series(), 2);
+    world.storage.fail(Some(StorageError { message: "the disk is full".into(), retryable: true }));
+    life.push("r 1", "sender").await;
+    let error = life.keep().await.unwrap_err();
+    assert!(error.message.contains("the disk is full"), "{error}");
+    let error = life.keep().await.unwrap_err();
+    assert!(error.message.contains("given up before"), "{error}");
+}
+
+#[tokio::test]
+async fn one_that_goes_on_after_all_takes_its_state_back() {
+    let mut world = World::new("");
+    let mut life = world.start().await;
+    life.push("p 1\nq 1", "sender").await;
+    life.keep().await.unwrap();
+    // The one that takes its place is there for a moment, and knows less.
+    let other = world.start().await;
+    drop(other);
+    life.resume().await;
+    life.push("p 2", "sender").await;
+    life.drain().await;
+    world.kill(life);
+    let mut life = world.start().await;
+    let mut lines = life.advance(SECOND).await;
+    lines.sort();
+    assert_eq!(lines.iter().map(|line| words(line)).collect::<Vec<_>>(), ["p 2", "q 1"]);
+}
+
+#[tokio::test]
 async fn what_is_only_sent_is_not_written_again() {
     let mut world = World::new("");
     let mut life = world.start().await;

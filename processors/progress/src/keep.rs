@@ -14,7 +14,7 @@ use hashbrown::{HashMap, HashSet};
 use steadyline_component::{
     Area, Change, Clock, Host, Instrument, Meter, Owner, Shutdown, StartError, Storage, StorageError,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::{SECRET, Secret};
 use crate::processor::Followed;
@@ -50,10 +50,13 @@ impl std::fmt::Debug for Keep {
     }
 }
 
+/// What to write, and who waits for it.
+type Job = (Vec<Change>, Option<oneshot::Sender<Result<(), StorageError>>>);
+
 /// Hands changes to the task that writes them.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    jobs: mpsc::UnboundedSender<Vec<Change>>,
+    jobs: mpsc::UnboundedSender<Job>,
     /// How many jobs the writer has not done.
     pending: Arc<AtomicUsize>,
     /// Series to write, or to remove if they are not there any more.
@@ -64,7 +67,7 @@ pub(crate) struct Keeper {
 impl Keep {
     /// Loads what is kept and starts the task that keeps it from now on.
     pub(crate) async fn start(
-        self,
+        &self,
         secret: &mut Secret,
         most: usize,
         max_stale: u64,
@@ -101,7 +104,20 @@ impl Keep {
         Ok((self.spawn(area, host, changes), kept))
     }
 
-    fn spawn(self, area: Arc<dyn Area>, host: &Host, changes: Vec<Change>) -> Keeper {
+    /// Takes the state back from another holder; all series are to be written anew.
+    pub(crate) async fn take_back(
+        &self,
+        series: impl Iterator<Item = u128>,
+        host: &Host,
+    ) -> Result<Keeper, StartError> {
+        let failed = |error| StartError(format!("the state of {} cannot be taken back: {error}", self.owner));
+        let area = self.storage.open(&self.owner).await.map_err(failed)?;
+        let mut keeper = self.spawn(area, host, Vec::new());
+        keeper.dirty.extend(series);
+        Ok(keeper)
+    }
+
+    fn spawn(&self, area: Arc<dyn Area>, host: &Host, changes: Vec<Change>) -> Keeper {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let pending = Arc::new(AtomicUsize::new(0));
         let help = "Times that counters could not be written; it is tried again.";
@@ -111,7 +127,7 @@ impl Keep {
             shutdown: host.shutdown.clone(),
             pending: Arc::clone(&pending),
             failures: self.meter.counter("progress_state_failures", help, &[]),
-            id: self.id,
+            id: self.id.clone(),
             told: None,
         };
         tokio::spawn(writer.run(inbox));
@@ -156,10 +172,18 @@ impl Keeper {
         self.at = None;
     }
 
-    /// Hands over what changed last.
-    pub(crate) fn end(&mut self, table: &HashMap<u128, Followed>, secret: &Secret) {
+    /// Writes what changed and waits for it.
+    pub(crate) async fn keep(&mut self, table: &HashMap<u128, Followed>, secret: &Secret) -> Result<(), StorageError> {
+        let (tell, written) = oneshot::channel();
+        self.pending.fetch_add(1, Ordering::AcqRel);
         let changes = self.take(table, secret);
-        self.hand_over(changes);
+        // Without a writer nobody answers.
+        let _ = self.jobs.send((changes, Some(tell)));
+        let gone = |_| {
+            let message = "counters were given up before, as the log says".to_owned();
+            Err(StorageError { message, retryable: false })
+        };
+        written.await.unwrap_or_else(gone)
     }
 
     /// Rows of series that were forgotten while the storage failed stay there until they are too old for the next start.
@@ -181,7 +205,7 @@ impl Keeper {
         if !changes.is_empty() {
             self.pending.fetch_add(1, Ordering::AcqRel);
             // Without a writer nobody waits for it either.
-            let _ = self.jobs.send(changes);
+            let _ = self.jobs.send((changes, None));
         }
     }
 }
@@ -200,40 +224,51 @@ struct Writer {
 
 impl Writer {
     /// Writes until the processor is gone.
-    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Vec<Change>>) {
-        while let Some(changes) = jobs.recv().await {
-            for chunk in changes.chunks(ROWS) {
-                if !self.write(chunk).await {
-                    return;
-                }
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some((changes, done)) = jobs.recv().await {
+            let written = self.write_all(&changes).await;
+            let is_over = written.is_err();
+            if let Some(done) = done {
+                // Whoever waited may have had no more time.
+                let _ = done.send(written);
+            }
+            if is_over {
+                return;
             }
             self.pending.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// Writes a chunk, however long that takes; false if it never will.
-    async fn write(&mut self, chunk: &[Change]) -> bool {
-        let mut pause = FIRST_PAUSE;
+    async fn write_all(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        for chunk in changes.chunks(ROWS) {
+            self.write(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a chunk, however long that takes; an error if it never will.
+    async fn write(&mut self, chunk: &[Change]) -> Result<(), StorageError> {
+        let (mut pause, mut is_last) = (FIRST_PAUSE, false);
         loop {
             let Err(error) = self.area.commit(chunk.to_vec()).await else {
                 if self.told.take().is_some() {
                     tracing::info!(component = %self.id, "counters are kept again");
                 }
-                return true;
+                return Ok(());
             };
             self.failures.add(1.0);
             if !error.retryable {
                 tracing::error!(component = %self.id, %error, "counters are not kept any more until the next start");
-                return false;
+                return Err(error);
             }
             self.tell(&error);
-            if self.shutdown.fired() {
-                return false;
+            if is_last {
+                return Err(error);
             }
             tokio::select! {
                 () = self.clock.sleep(pause) => {}
                 // Once more, and that is it.
-                () = self.shutdown.wait() => {}
+                () = self.shutdown.wait() => is_last = true,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use steadyline_component::{Batch, Data, Host, Instrument, Meter, Processor, StartError, Work, async_trait};
+use steadyline_component::{
+    Batch, Data, Host, Instrument, Meter, Processor, StartError, StorageError, Work, async_trait,
+};
 use steadyline_telemetry::metrics::Metric;
 use steadyline_telemetry::text::series;
 use steadyline_telemetry::{MetricKind, Metrics, NO_RECORDED_VALUE, NumberKind, Point, Slot, Temporality};
@@ -283,7 +285,9 @@ impl Processor for Progress {
     async fn start(&mut self, host: &Host) -> Result<(), StartError> {
         let Some(keep) = self.keep.take() else { return Ok(()) };
         let now = host.clock.now();
-        let (keeper, kept) = keep.start(&mut self.secret, self.max_series, self.max_stale, host).await?;
+        let started = keep.start(&mut self.secret, self.max_series, self.max_stale, host).await;
+        self.keep = Some(keep);
+        let (keeper, kept) = started?;
         let followed = |series: Series| Followed { heard: now.mono, written: series.time, series };
         self.table.extend(kept.into_iter().map(|(key, series)| (key, followed(series))));
         self.next_sweep = (!self.table.is_empty()).then(|| now.mono + self.sweep_pause());
@@ -325,10 +329,22 @@ impl Processor for Progress {
         }
     }
 
-    fn drain(&mut self, _: &mut Work<'_>) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.end(&self.table, &self.secret);
+    async fn keep(&mut self) -> Result<(), StorageError> {
+        match &mut self.keeper {
+            Some(keeper) => keeper.keep(&self.table, &self.secret).await,
+            None => Ok(()),
         }
+    }
+
+    async fn resume(&mut self, host: &Host) -> Result<(), StartError> {
+        // One that cannot take it back keeps nothing.
+        self.keeper = None;
+        if let Some(keep) = &self.keep {
+            let mut keeper = keep.take_back(self.table.keys().copied(), host).await?;
+            keeper.schedule(host.clock.now().mono);
+            self.keeper = Some(keeper);
+        }
+        Ok(())
     }
 
     fn series(&self) -> u64 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steadyline_component::PassEnd::Complete;
+use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::testkit::{
     MemoryStorage, ProcessorHarness, TestExtensions, create, create_with, metrics, render,
 };
@@ -247,6 +248,8 @@ struct Life {
     processor: Box<dyn Processor>,
     clock: Clock,
     tally: Tally,
+    host: Host,
+    trigger: ShutdownTrigger,
 }
 
 impl Life {
@@ -255,10 +258,11 @@ impl Life {
         let mut extensions = TestExtensions(BTreeMap::from([("memory".to_owned(), Arc::new(storage.clone()) as _)]));
         let yaml = format!("storage: memory\n{yaml}");
         let mut processor = create_with::<ProgressFactory>(&yaml, &mut extensions, &clock, &Meter::default())?;
-        let host = Host { board: Board::new(clock.clone()), clock: clock.clone(), shutdown: Shutdown::new().1 };
+        let (trigger, shutdown) = Shutdown::new();
+        let host = Host { board: Board::new(clock.clone()), clock: clock.clone(), shutdown };
         processor.start(&host).await.map_err(|error| error.to_string())?;
         settle().await;
-        Ok(Life { processor, clock, tally: Tally::default() })
+        Ok(Life { processor, clock, tally: Tally::default(), host, trigger })
     }
 
     fn call(&mut self, call: impl FnOnce(&mut dyn Processor, &mut Work<'_>)) -> Vec<String> {
@@ -316,13 +320,42 @@ async fn counters_go_on_across_a_restart() {
     }
     // An orderly end keeps what changed last.
     life.push("left{job=\"a\"} 1 @2001");
+    life.trigger.fire();
     life.call(|processor, work| processor.drain(work));
-    settle().await;
+    life.processor.keep().await.unwrap();
     let mut life = Life::start(&storage.copy(), 2010, ALL).await.unwrap();
     assert_eq!(life.push("left{job=\"a\"} 1 @2010")[1], "counter burned{job=\"a\"} 8 @2010");
     // Another rule has other counters.
     let mut other = Life::start(&storage.copy(), 2010, "gauges: [{name: left, counter: other}]").await.unwrap();
     assert_eq!(other.push("left{job=\"a\"} 0 @2010")[1], "counter other{job=\"a\"} 0 @2010");
+}
+
+#[tokio::test]
+async fn what_is_to_be_kept_is_waited_for_and_can_be_taken_back() {
+    let storage = MemoryStorage::default();
+    let mut life = Life::start(&storage, 1000, ALL).await.unwrap();
+    life.push("left{job=\"a\"} 9 @1000\nleft{job=\"b\"} 9 @1000");
+    storage.delay(Duration::from_millis(20));
+    life.push("left{job=\"a\"} 5 @1010");
+    life.processor.keep().await.unwrap();
+    let mut other = Life::start(&storage.copy(), 1010, ALL).await.unwrap();
+    assert_eq!(other.push("left{job=\"a\"} 4 @1020")[1], "counter burned{job=\"a\"} 5 @1020");
+    // Another one was there and wrote; this one goes on.
+    storage.delay(Duration::ZERO);
+    let mut other = Life::start(&storage, 1010, ALL).await.unwrap();
+    other.push("left{job=\"a\"} 0 @1020");
+    other.processor.keep().await.unwrap();
+    drop(other);
+    let host = life.host.clone();
+    life.processor.resume(&host).await.unwrap();
+    life.processor.keep().await.unwrap();
+    let mut other = Life::start(&storage.copy(), 1010, ALL).await.unwrap();
+    assert_eq!(other.push("left{job=\"a\"} 4 @1020")[1], "counter burned{job=\"a\"} 5 @1020");
+    life.trigger.fire();
+    storage.fail(Some(StorageError { message: "no room".into(), retryable: true }));
+    life.push("left{job=\"a\"} 3 @1030");
+    assert_eq!(life.processor.keep().await.unwrap_err().message, "no room");
+    assert!(life.processor.keep().await.unwrap_err().message.contains("given up before"));
 }
 
 #[tokio::test]

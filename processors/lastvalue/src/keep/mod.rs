@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
-use steadyline_component::{Change, Meter, Owner, Storage};
-use tokio::sync::mpsc;
+use steadyline_component::{Change, Host, Meter, Owner, StartError, Storage, StorageError};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Ticks;
 use crate::identity::Secret;
@@ -44,9 +44,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 const STEP: usize = 1 << 17;
 const ROWS: usize = 4096;
 const BYTES: usize = 1 << 20;
-/// How many chunks the end of the process may hand over: what changed in its last seconds.
-const CHUNKS_AT_END: usize = 32;
-/// How many jobs wait for the writer, besides those of the end.
+/// How many jobs wait for the writer, besides those that somebody waits for.
 const JOBS: usize = 2;
 /// How many removals are remembered while the writer is behind; beyond that everything is written anew.
 const MOST_REMOVED: usize = 1 << 18;
@@ -85,6 +83,8 @@ pub(crate) struct Keeper {
     removed: Vec<u128>,
     /// Whether everything is to be written anew.
     reset: bool,
+    /// Whether nothing is sent any more.
+    ended: bool,
     /// Whether something changed that no step under way will hand over.
     changed: bool,
     at: Option<Duration>,
@@ -129,6 +129,7 @@ impl Keeper {
             generation,
             removed: Vec::new(),
             reset: false,
+            ended: false,
             changed: false,
             at: None,
             cursor: 0,
@@ -151,6 +152,11 @@ impl Keeper {
     /// When to call [`LastValue::keep_step`].
     pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.at
+    }
+
+    /// Nothing is sent after this.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
     }
 
     /// After every call of the processor.
@@ -346,19 +352,40 @@ impl LastValue {
         self.keeper = Some(keeper);
     }
 
-    /// Hands over what changed in the last seconds, at the end: what fits, and the exact mark.
-    pub(crate) fn keep_all(&mut self) {
-        let Some(mut keeper) = self.keeper.take() else { return };
-        let mut last = Job { last: true, ..Job::default() };
-        for _ in 0..CHUNKS_AT_END {
-            let (job, done) = keeper.job(self);
-            last.append(job);
+    /// Writes what changed and waits for it, chunk by chunk; at the end with the exact mark.
+    pub(crate) async fn keep_all(&mut self) -> Result<(), StorageError> {
+        loop {
+            // Never out of its place while somebody waits.
+            let Some(mut keeper) = self.keeper.take() else { return Ok(()) };
+            let (mut job, done) = keeper.job(self);
+            let (tell, written) = oneshot::channel();
+            (job.last, job.done) = (done && keeper.ended, Some(tell));
+            keeper.hand_over(job);
+            self.keeper = Some(keeper);
+            let gone = |_| {
+                let message = "the state was given up before, as the log says".to_owned();
+                Err(StorageError { message, retryable: false })
+            };
+            written.await.unwrap_or_else(gone)?;
             if done {
-                break;
+                return Ok(());
             }
         }
-        keeper.hand_over(last);
-        self.keeper = Some(keeper);
+    }
+
+    /// Takes the state back from another holder, and writes everything anew.
+    pub(crate) async fn take_back(&mut self, host: &Host) -> Result<(), StartError> {
+        let Some((keep, before)) = self.keep.take().zip(self.keeper.take()) else { return Ok(()) };
+        let failed = |error: StorageError| StartError(format!("{} cannot be taken back: {error}", keep.what()));
+        let opened = keep.storage.open(&keep.owner).await.map_err(failed);
+        if let Ok(area) = opened.as_ref().map(Arc::clone) {
+            let shared = Arc::clone(&before.shared);
+            shared.pending.store(0, Ordering::Release);
+            let jobs = self.writer(&keep, area, host, &shared);
+            self.keeper = Some(Keeper { jobs, reset: true, changed: true, at: None, ..before });
+        }
+        self.keep = Some(keep);
+        opened.map(drop)
     }
 
     /// How many names and heads are in use.

@@ -58,7 +58,7 @@ struct Outcome {
 
 impl LastValue {
     /// Loads the state and starts the task that keeps it from now on.
-    pub(crate) async fn restore(&mut self, keep: Keep, host: &Host) -> Result<(), StartError> {
+    pub(crate) async fn restore(&mut self, keep: &Keep, host: &Host) -> Result<(), StartError> {
         let failed = |error: StorageError| StartError(format!("{} cannot be read: {error}", keep.what()));
         let area = keep.storage.open(&keep.owner).await.map_err(failed)?;
         let rows = area.read_all().await.map_err(failed)?;
@@ -76,7 +76,7 @@ impl LastValue {
         changes.extend(outcome.changes);
         self.floor = Floor { ms: mark, until: ticks(now.mono).saturating_add(ticks(FLOOR)) };
         let known: HashSet<u64> = outcome.families.into_keys().chain(outcome.names.into_keys()).collect();
-        self.start_writer(&keep, area, host, generation, known, changes);
+        self.start_writer(keep, area, host, generation, known, changes);
         if outcome.restored > 0 {
             // A line that was silent before the end has waited long enough.
             self.sweep.restart(ticks(now.mono));
@@ -97,8 +97,27 @@ impl LastValue {
         known: HashSet<u64>,
         changes: Vec<Change>,
     ) {
-        let (jobs, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
+        let jobs = self.writer(keep, area, host, &shared);
+        let mut keeper = Keeper::new(jobs, shared, generation, known);
+        // What the process before may have sent is the mark until something newer is.
+        keeper.sent(self.floor.ms);
+        keeper.shared.mark.store(self.floor.ms, std::sync::atomic::Ordering::Relaxed);
+        keeper.hand_over(Job { changes, ..Job::default() });
+        keeper.changed();
+        keeper.finish(host.clock.now().mono);
+        self.keeper = Some(keeper);
+    }
+
+    /// Starts a task that writes to this area; gives what takes its jobs.
+    pub(super) fn writer(
+        &self,
+        keep: &Keep,
+        area: Arc<dyn Area>,
+        host: &Host,
+        shared: &Arc<Shared>,
+    ) -> mpsc::UnboundedSender<Job> {
+        let (jobs, inbox) = mpsc::unbounded_channel();
         let failures = keep.meter.counter(
             "lastvalue_state_failures",
             "Times that state could not be written; it is tried again.",
@@ -109,20 +128,13 @@ impl LastValue {
             clock: host.clock.clone(),
             shutdown: host.shutdown.clone(),
             secret: Secret::kept(*self.secret.bytes()),
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
             failures,
             id: self.id.clone(),
             told: None,
         };
         tokio::spawn(writer.run(inbox));
-        let mut keeper = Keeper::new(jobs, shared, generation, known);
-        // What the process before may have sent is the mark until something newer is.
-        keeper.sent(self.floor.ms);
-        keeper.shared.mark.store(self.floor.ms, std::sync::atomic::Ordering::Relaxed);
-        keeper.hand_over(Job { changes, ..Job::default() });
-        keeper.changed();
-        keeper.finish(host.clock.now().mono);
-        self.keeper = Some(keeper);
+        jobs
     }
 
     /// Sorts the rows; the secret and the sources take effect.

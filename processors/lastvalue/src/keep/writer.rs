@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use steadyline_component::{Area, Change, Clock, Instrument, Shutdown, StorageError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::record::sealed;
 use super::{PERIOD, ROWS, Shared};
@@ -32,20 +32,13 @@ pub(super) struct Job {
     pub last: bool,
     /// Whether the mark is to be written at once: something was sent above it.
     pub mark: bool,
+    /// Who waits for it.
+    pub done: Option<oneshot::Sender<Result<(), StorageError>>>,
 }
 
 impl Job {
     pub(super) fn is_empty(&self) -> bool {
-        !self.clear && self.changes.is_empty() && !self.last && !self.mark
-    }
-
-    /// Puts what comes later behind it.
-    pub(super) fn append(&mut self, later: Job) {
-        if later.clear {
-            (self.clear, self.changes) = (true, Vec::new());
-        }
-        self.changes.extend(later.changes);
-        self.last |= later.last;
+        !self.clear && self.changes.is_empty() && !self.last && !self.mark && self.done.is_none()
     }
 }
 
@@ -74,27 +67,27 @@ impl Writer {
                 job = jobs.recv() => job,
                 () = self.clock.sleep_until(next), if !ended => Some(Job::default()),
             };
-            let (mut job, more) = match job {
-                Some(job) => (job, true),
-                None if ended => return,
-                // Gone without an end, as after a reload.
-                None => (Job { last: true, ..Job::default() }, false),
-            };
-            let counted = !job.is_empty() && more;
+            // Gone; if another one has the state now, the mark stays ahead of all that was sent.
+            let Some(mut job) = job else { return };
+            let counted = !job.is_empty();
             ended |= job.last;
             let now = self.clock.now();
             if ended || job.mark || now.mono >= next {
                 job.changes.extend(self.mark(now.unix_nanos / NANOS_PER_MS, ended));
                 next = now.mono + PERIOD;
             }
-            if !self.write(job).await {
+            let done = job.done.take();
+            let written = self.write(job).await;
+            let is_over = written.is_err();
+            if let Some(done) = done {
+                // Whoever waited may have had no more time.
+                let _ = done.send(written);
+            }
+            if is_over {
                 return;
             }
             if counted {
                 self.shared.pending.fetch_sub(1, Ordering::AcqRel);
-            }
-            if !more {
-                return;
             }
         }
     }
@@ -113,29 +106,29 @@ impl Writer {
         Some(sealed(&self.secret, MARK, &mark.to_le_bytes()))
     }
 
-    /// Writes a job, however long that takes; false if it never will.
-    async fn write(&mut self, job: Job) -> bool {
-        let mut pause = FIRST_PAUSE;
+    /// Writes a job, however long that takes; an error if it never will.
+    async fn write(&mut self, job: Job) -> Result<(), StorageError> {
+        let (mut pause, mut is_last) = (FIRST_PAUSE, false);
         loop {
             let Err(error) = self.try_write(&job).await else {
                 if self.told.take().is_some() {
                     tracing::info!(component = %self.id, "the state is kept again");
                 }
-                return true;
+                return Ok(());
             };
             self.failures.add(1.0);
             if !error.retryable {
                 tracing::error!(component = %self.id, %error, "the state is not kept any more until the next start");
-                return false;
+                return Err(error);
             }
             self.tell(&error);
-            if self.shutdown.fired() {
-                return false;
+            if is_last {
+                return Err(error);
             }
             tokio::select! {
                 () = self.clock.sleep(pause) => {}
                 // Once more, and that is it.
-                () = self.shutdown.wait() => {}
+                () = self.shutdown.wait() => is_last = true,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

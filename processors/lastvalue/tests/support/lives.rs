@@ -9,8 +9,8 @@ use steadyline_component::leadership::TermState;
 use steadyline_component::receiver::ShutdownTrigger;
 use steadyline_component::testkit::{MemoryStorage, TestExtensions, create_with, metrics, render};
 use steadyline_component::{
-    Batch, Board, Change, Clock, Data, Header, Host, Meter, Pass, PassEnd, Processor, Shutdown, StartError, Tally,
-    Term, Work,
+    Batch, Board, Change, Clock, Data, Header, Host, Meter, Pass, PassEnd, Processor, Shutdown, StartError,
+    StorageError, Tally, Term, Work,
 };
 pub use steadyline_processor_lastvalue::LastValueFactory as Factory;
 
@@ -50,7 +50,7 @@ impl World {
             identity: Arc::default(),
             term: None,
             batches: Vec::new(),
-            _trigger: trigger,
+            trigger,
         };
         life.settle().await;
         Ok(life)
@@ -93,7 +93,7 @@ pub struct Life {
     term: Option<Term>,
     /// What came out of the last call, whole.
     pub batches: Vec<Batch>,
-    _trigger: ShutdownTrigger,
+    trigger: ShutdownTrigger,
 }
 
 impl Life {
@@ -162,10 +162,23 @@ impl Life {
         lines
     }
 
+    /// An orderly end: what waits is sent, and all is kept.
     pub async fn drain(&mut self) -> Vec<String> {
+        self.trigger.fire();
         let lines = self.call(|processor, work| processor.drain(work));
-        self.settle().await;
+        self.keep().await.unwrap();
         lines
+    }
+
+    pub async fn keep(&mut self) -> Result<(), StorageError> {
+        self.processor.keep().await
+    }
+
+    /// Another one was started in its place, and is gone again.
+    pub async fn resume(&mut self) {
+        let (_, shutdown) = Shutdown::new();
+        let (clock, board) = (self.clock.clone(), Board::new(self.clock.clone()));
+        self.processor.resume(&Host { board, clock, shutdown }).await.unwrap();
     }
 
     /// Lets the task that keeps state do all that it can: with this storage it never waits for anything but the clock.
