@@ -15,10 +15,12 @@ use steadyline_component::{
 use steadyline_config::ComponentId;
 use tokio::time::Instant;
 
+use super::Pipeline;
 use super::intake::SourceIntake;
 use super::poll::PollTask;
 use super::service::Running;
 use super::stopping::StopReport;
+use super::swap::PATIENCE;
 use crate::build::{Graph, ReceiverNode, SourceKind, component_meter};
 use crate::delivery::{PutAway, Queue};
 
@@ -143,6 +145,10 @@ impl Callable {
             for running in self.running.branches.values() {
                 emptied(&running.branch.queue).await;
             }
+            // And what outlives the process is kept now: it may not be waked again.
+            for running in self.running.pipelines.values() {
+                running.pipeline.keep_all().await;
+            }
             undelivered
         };
         let late = |_| {
@@ -188,6 +194,15 @@ async fn begin_polling(
     let task = PollTask::new(id.as_str(), polling, outputs.clone(), shared.clock.clone(), status, &meter);
     *source = Source::Polled(task.traced(shared.traces.clone()));
     Ok(())
+}
+
+impl Pipeline {
+    /// Its processors keep what they have now, and go on.
+    async fn keep_all(&self) {
+        for stage in self.stages.lock().await.iter_mut() {
+            stage.keep(&self.name, tokio::time::sleep(PATIENCE)).await;
+        }
+    }
 }
 
 async fn emptied(queue: &Queue) {
