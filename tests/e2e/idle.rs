@@ -2,8 +2,6 @@
 //! a listener that is full makes room.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -39,13 +37,17 @@ fn how_many() -> usize {
 /// The preface of HTTP/2 and empty settings: what a client of gRPC says before its first request.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-async fn open(port: u16, hello: &[u8], count: usize) -> Vec<TcpStream> {
+/// Opens so many, while a sender goes on over a connection of its own.
+async fn open(port: u16, hello: &[u8], count: usize, sender: &Grpc) -> Vec<TcpStream> {
     let mut all = Vec::with_capacity(count);
-    for _ in 0..count {
+    for n in 0..count {
         let mut one = TcpStream::connect(("127.0.0.1", port)).await.expect("it is accepted");
         // It may have been closed already for the sake of a newer one.
         let _ = one.write_all(hello).await;
         all.push(one);
+        if n % 100 == 0 {
+            by_grpc(sender).await;
+        }
     }
     all
 }
@@ -119,49 +121,29 @@ async fn ten_thousand_idle_connections_disturb_nobody() {
     assert!(many > 2 * DEFAULT, "ulimit -n is too low: {many}");
     let backend = Backend::willing().await;
     let (mut steadyline, grpc, http) = start(&backend, &format!(", max_connections: {}", 2 * MANY)).await;
-    let before = resident(&steadyline.process);
+    let (sender, before) = (Grpc::metrics(grpc), resident(&steadyline.process));
     for (port, hello) in [(grpc, HELLO), (http, b"" as &[u8])] {
-        let (busy, sent) = keep_sending(grpc);
-        let idle = open(port, hello, many).await;
+        let idle = open(port, hello, many, &sender).await;
         by_grpc(&Grpc::metrics(grpc)).await;
         by_http(http).await;
-        busy.store(false, Ordering::SeqCst);
         assert_eq!(idle.iter().filter(|one| is_open(one)).count(), many, "none is closed");
-        let (after, sent) = (resident(&steadyline.process), sent.await.expect("every request was taken"));
-        assert!(sent > 0);
+        let after = resident(&steadyline.process);
         // 30 KiB each are room for the buffers of HTTP/2.
         assert!(after - before < many * 30 / 1024, "{before} MiB, then {after} MiB with {many} connections");
     }
     assert_eq!(steadyline.finish().await.of("exporter", "prometheusremotewrite").lost(), 0.0);
 
     let (mut steadyline, grpc, http) = start(&backend, "").await;
+    let sender = Grpc::metrics(grpc);
     for (port, hello) in [(grpc, HELLO), (http, b"" as &[u8])] {
-        let (busy, sent) = keep_sending(grpc);
-        let idle = open(port, hello, many).await;
+        let idle = open(port, hello, many, &sender).await;
         by_grpc(&Grpc::metrics(grpc)).await;
         by_http(http).await;
         until_true("room", async || idle.iter().filter(|one| is_open(one)).count() <= DEFAULT).await;
-        busy.store(false, Ordering::SeqCst);
-        assert!(sent.await.expect("every request was taken") > 0);
         assert!(!is_open(&idle[0]) && is_open(&idle[many - 1]), "those that idled longest went");
         assert!(idle.iter().filter(|one| is_open(one)).count() > DEFAULT / 2, "and no more than had to");
     }
     assert_eq!(steadyline.finish().await.of("exporter", "prometheusremotewrite").lost(), 0.0);
-}
-
-/// A sender that does not stop, over one connection; how often it sent, once it is told to stop.
-fn keep_sending(port: u16) -> (Arc<AtomicBool>, tokio::task::JoinHandle<usize>) {
-    let busy = Arc::new(AtomicBool::new(true));
-    let goes_on = Arc::clone(&busy);
-    let sender = tokio::spawn(async move {
-        let (client, mut sent) = (Grpc::metrics(port), 0);
-        while goes_on.load(Ordering::SeqCst) {
-            by_grpc(&client).await;
-            sent += 1;
-        }
-        sent
-    });
-    (busy, sender)
 }
 
 /// Fewer files than connections are allowed: it makes room as if the listener were full.
@@ -182,7 +164,7 @@ service:
         backend.url()
     );
     let mut steadyline = Launch::new(&config).under(&["prlimit", "--nofile=256:256"]).run().await;
-    let idle = open(http, b"", 600).await;
+    let idle = open(http, b"", 600, &Grpc::metrics(grpc)).await;
     by_http(http).await;
     drop(idle);
     by_grpc(&Grpc::metrics(grpc)).await;

@@ -159,3 +159,60 @@ async fn what_the_sdk_for_javascript_sends_arrives_as_if_it_had_been_sent_direct
     check(Sdk::JavaScript, "proto gzip", PROTOBUF).await;
     check(Sdk::JavaScript, "grpc none --delta", PROTOBUF).await;
 }
+
+/// What the process says of itself goes through the SDK for Rust and its exporter: one sends, one receives and passes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_sdk_for_rust_sends_arrives() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let backend = OtlpBackend::start(&[]).await;
+        let (grpc, http) = (free_port(), free_port());
+        let receiving = format!(
+            "
+receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:{grpc}\"}}, http: {{endpoint: \"127.0.0.1:{http}\"}}}}}}
+exporters:
+  {}
+service:
+  pipelines:
+    metrics: {{receivers: [otlp], exporters: [otlp]}}
+",
+            GRPC.replace("GRPC", &backend.grpc)
+        );
+        let mut steadyline = Launch::new(&receiving).run().await;
+        let port = if protocol == "grpc" { grpc } else { http };
+        let sending = format!(
+            "
+receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:0\"}}}}}}
+exporters:
+  debug:
+service:
+  pipelines:
+    metrics: {{receivers: [otlp], exporters: [debug]}}
+  telemetry:
+    resource: {{service.name: sender}}
+    metrics:
+      readers:
+        - periodic:
+            interval: 100
+            exporter: {{otlp: {{protocol: {protocol}, endpoint: \"http://127.0.0.1:{port}\"}}}}
+"
+        );
+        let mut sender = Launch::new(&sending).start("run");
+        until_true("two of its exports", async || backend.requests().len() >= 2).await;
+        sender.signal(rustix::process::Signal::TERM);
+        assert!(sender.exit().await.success());
+        let told = backend.requests().iter().map(|one| one["request"].to_string()).collect::<String>();
+        for words in [
+            "otelcol_process_uptime",
+            "AGGREGATION_TEMPORALITY_CUMULATIVE",
+            "\"isMonotonic\":true",
+            "\"gauge\"",
+            "\"sender\"",
+        ] {
+            assert!(told.contains(words), "{protocol}: {words} in {told}");
+        }
+        let books = steadyline.finish().await;
+        assert_eq!(books.of("exporter", "otlp").lost(), 0.0);
+    }
+}

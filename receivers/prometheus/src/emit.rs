@@ -105,8 +105,12 @@ impl Emitter {
         let body = sample.body.0 as usize..(sample.body.0 + sample.body.1) as usize;
         match sample.item {
             Item::Number(id) => {
+                let head = match cache.series[id as usize].role {
+                    Role::Number(head) => head,
+                    // A type further down the page made it part of a group, after its value had been taken.
+                    _ => group::separate(cache, id),
+                };
                 let series = &cache.series[id as usize];
-                let Role::Number(head) = series.role else { return };
                 let start = start(series.start, series.started == series.seen);
                 let body = builder.body(&self.scraped.bodies[body]);
                 let point = Point { bits: sample.bits, start, body, ..number(time) };

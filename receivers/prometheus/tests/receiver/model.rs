@@ -132,3 +132,18 @@ fn bytes_changed_at_random_break_a_scrape_at_most() {
     let there: Vec<String> = batches.iter().flat_map(exposed).filter(|line| !line.ends_with("stale")).collect();
     assert_eq!(there.len(), 2, "{there:?}");
 }
+
+/// Found by fuzzing: the value was lost, and its end marked.
+#[test]
+fn a_value_in_front_of_the_type_that_makes_it_part_of_a_group_goes_by_itself() {
+    let mut target = Offline::new("j", "i");
+    let mut scrape = |body: &str, time: i64| -> Vec<String> {
+        let (batches, _) = target.scrape(body.as_bytes(), Format::Text, time);
+        batches.iter().flat_map(exposed).collect()
+    };
+    let page = "a_sum 17\na_count 2\n# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 18\na_count 3\n";
+    let there = scrape(page, 1_700_000_000_000);
+    assert_eq!(there, ["a_sum 17", "a_count 2", r#"a{quantile="0.5"} 1"#]);
+    let ended = scrape("b 1\n", 1_700_000_015_000);
+    assert_eq!(ended, ["b 1", "a_sum stale", "a_count stale", r#"a{quantile="0.5"} stale"#]);
+}
