@@ -1,0 +1,1 @@
+//! Plugins made on the spot.
