@@ -154,7 +154,8 @@ impl Grant {
             return Err(Error::TooLarge);
         }
         let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
-        let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect();
+        let headers =
+            answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect();
         Ok(Response { status: answer.status.as_u16(), headers, body: answer.body.to_vec() })
     }
 
@@ -244,8 +245,9 @@ mod tests {
     use super::*;
 
     fn grant(allow: &[&str]) -> Result<Grant, Vec<ConfigProblem>> {
-        let mut config = HttpConfig { allow: allow.iter().map(|text| text.to_string()).collect(), ..Default::default() };
-        config.headers.insert("x-key".into(), "s3cret".parse().unwrap());
+        let mut config =
+            HttpConfig { allow: allow.iter().map(|text| text.to_string()).collect(), ..Default::default() };
+        config.headers.insert("x-key".into(), steadyline_config::Secret::new("s3cret"));
         config.max_requests = 5;
         config.max_body_bytes = steadyline_config::ByteSize::kib(1);
         Grant::new(&config, None, &Clock::system())
@@ -300,12 +302,15 @@ mod tests {
         .await;
         let grant = grant(&[backend.url().strip_prefix("http://").unwrap()]).unwrap();
         let mut request = get(&backend.url());
-        request.headers = vec![("x-mine".into(), "1".into()), ("x-key".into(), "mine".into()), ("host".into(), "e".into())];
+        request.headers =
+            vec![("x-mine".into(), "1".into()), ("x-key".into(), "mine".into()), ("host".into(), "e".into())];
         let answer = grant.send(request.clone(), 0).await.unwrap();
         assert_eq!(answer.status, 302);
         assert_eq!(grant.send(request.clone(), 1).await.unwrap_err(), Error::TooLarge);
         assert_eq!(grant.send(request.clone(), 4).await.unwrap().body, b"fine");
-        assert!(matches!(grant.send(request.clone(), 5).await, Err(Error::Denied(words)) if words.contains("max_requests")));
+        assert!(
+            matches!(grant.send(request.clone(), 5).await, Err(Error::Denied(words)) if words.contains("max_requests"))
+        );
         assert_eq!(backend.requests().len(), 3);
         for (name, value) in [("a b", "1"), ("a", "1\n2")] {
             let request = Request { headers: vec![(name.into(), value.into())], ..get(&backend.url()) };

@@ -14,7 +14,9 @@ use crate::config::Settings;
 use crate::data::{CpuTimeUsed, Data};
 use crate::loaded::Loaded;
 use crate::log::PluginLog;
-use crate::report::{CPU_TIME, Failure, GARBAGE, MEMORY, NOT_LOADED, NOT_STARTED, PLUGIN, Report, TIMEOUT, TOO_LARGE, TRAP};
+use crate::report::{
+    CPU_TIME, Failure, GARBAGE, MEMORY, NOT_LOADED, NOT_STARTED, PLUGIN, Report, TIMEOUT, TOO_LARGE, TRAP,
+};
 use crate::state::State;
 
 /// What a world of `plugins/wit` exports, as the host calls it: a start, and one call.

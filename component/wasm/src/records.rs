@@ -6,7 +6,9 @@ macro_rules! records {
         /// The records of one world.
         pub mod $name {
             use steadyline_component::telemetry::metrics::{MetricDef, NumberValue};
-            use steadyline_component::telemetry::{MetricKind, Metrics, MetricsBuilder, ShapeId, Slot, Temporality, Value};
+            use steadyline_component::telemetry::{
+                MetricKind, Metrics, MetricsBuilder, ShapeId, Slot, Temporality, Value,
+            };
             use $types as types;
 
             /// Records as a batch. Points that say no time get `time`.

@@ -204,7 +204,8 @@ mod tests {
         assert_eq!(state.pairs().bytes, 5);
         assert!(set(&state, "x", "0123456789abcdef").unwrap_err().contains("20 bytes"));
         set(&state, "ab", "0123456789abcdef").unwrap();
-        assert_eq!((state.pairs().bytes, state.keys("b")), (20, vec![]));
+        assert_eq!(state.pairs().bytes, 20);
+        assert!(state.keys("b").is_empty());
     }
 
     #[tokio::test]

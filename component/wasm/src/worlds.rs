@@ -4,7 +4,6 @@ use steadyline_component::async_trait;
 use wasmtime::component::InstancePre;
 use wasmtime::{Result, Store};
 
-use crate::plugin::Guest;
 use crate::bindings::otlp::exports::steadyline::plugin::otlp_processor::Signal;
 use crate::bindings::otlp::{LogsAndTracesProcessor, LogsAndTracesProcessorPre};
 use crate::bindings::processor::exports::steadyline::plugin::metrics_processor::{Batch, Outcome};
@@ -12,6 +11,7 @@ use crate::bindings::processor::{Processor, ProcessorPre};
 use crate::bindings::receiver::exports::steadyline::plugin::poller::{Page, Tick};
 use crate::bindings::receiver::{Receiver, ReceiverPre};
 use crate::data::Data;
+use crate::plugin::Guest;
 
 #[async_trait]
 impl Guest for Receiver {
@@ -32,7 +32,11 @@ impl Guest for Receiver {
         self.steadyline_plugin_poller().call_start(store, config).await
     }
 
-    async fn call<'a>(&self, store: &mut Store<Data>, tick: Self::Input<'a>) -> Result<std::result::Result<Page, String>> {
+    async fn call<'a>(
+        &self,
+        store: &mut Store<Data>,
+        tick: Self::Input<'a>,
+    ) -> Result<std::result::Result<Page, String>> {
         self.steadyline_plugin_poller().call_poll(store, tick).await
     }
 }
@@ -56,7 +60,11 @@ impl Guest for Processor {
         self.steadyline_plugin_metrics_processor().call_start(store, config).await
     }
 
-    async fn call<'a>(&self, store: &mut Store<Data>, batch: Self::Input<'a>) -> Result<std::result::Result<Outcome, String>> {
+    async fn call<'a>(
+        &self,
+        store: &mut Store<Data>,
+        batch: Self::Input<'a>,
+    ) -> Result<std::result::Result<Outcome, String>> {
         self.steadyline_plugin_metrics_processor().call_process(store, batch).await
     }
 }
@@ -66,7 +74,8 @@ impl Guest for LogsAndTracesProcessor {
     type Pre = LogsAndTracesProcessorPre<Data>;
     type Input<'a> = (Signal, &'a [u8]);
     type Output = Vec<u8>;
-    const WRONG: &'static str = "this is no plugin of the world `logs-and-traces-processor`, which logs and traces need:";
+    const WRONG: &'static str =
+        "this is no plugin of the world `logs-and-traces-processor`, which logs and traces need:";
 
     fn prepare(pre: InstancePre<Data>) -> Result<Self::Pre> {
         LogsAndTracesProcessorPre::new(pre)

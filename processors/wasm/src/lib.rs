@@ -34,9 +34,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod config;
 #[cfg(feature = "runtime")]
 mod change;
+mod config;
 #[cfg(feature = "runtime")]
 mod processor;
 #[cfg(feature = "runtime")]

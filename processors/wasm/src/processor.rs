@@ -91,9 +91,8 @@ impl Processor for WasmProcessor<MetricsProcessor> {
         }
         let time = work.now.unix_nanos;
         let answer = shown.batch(metrics, time, |records| self.call(records));
-        let changed = answer.and_then(|outcome| {
-            apply(metrics, &shown, &outcome, time).map_err(|words| self.plugin.garbage(words))
-        });
+        let changed = answer
+            .and_then(|outcome| apply(metrics, &shown, &outcome, time).map_err(|words| self.plugin.garbage(words)));
         let Changed { metrics, dropped, created, relabelled } = match changed {
             Ok(changed) => changed,
             Err(failure) => return self.failed(&failure, batch, work),
