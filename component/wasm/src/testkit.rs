@@ -38,3 +38,14 @@ pub fn plugin(package: &str) -> PathBuf {
     );
     target.join(format!("wasm32-wasip2/release/{}.wasm", package.replace('-', "_")))
 }
+
+/// The component of a Python plugin, by its module. `tests/wasm.sh` builds them and says where they are.
+///
+/// # Panics
+/// It is not there.
+pub fn python_plugin(module: &str) -> PathBuf {
+    let folder = std::env::var_os("STEADYLINE_PYTHON_PLUGINS").expect("tests/wasm.sh sets STEADYLINE_PYTHON_PLUGINS");
+    let path = Path::new(&folder).join(format!("{module}.wasm"));
+    assert!(path.is_file(), "{} is not there", path.display());
+    path
+}

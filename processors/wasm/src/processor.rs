@@ -63,7 +63,7 @@ impl<G: Guest> WasmProcessor<G> {
                 self.plugin.report().tell(failure, "batches are dropped");
                 work.tally.dropped(failure.reason, batch.items());
                 // Who waits for the delivery of nothing need not wait; how a pass ended is still true.
-                let data = Data::Metrics(Metrics::default());
+                let data = nothing(&batch.data);
                 work.emit(Batch { data, ..batch });
             }
         }
@@ -74,6 +74,15 @@ impl<G: Guest> WasmProcessor<G> {
         self.plugin.loaded().await.map_err(StartError::new)?;
         self.plugin.keep_in_background(host.shutdown.clone());
         Ok(())
+    }
+}
+
+/// No items, of the same signal.
+fn nothing(data: &Data) -> Data {
+    let empty = |opaque: &Opaque| Opaque::count(opaque.signal(), Bytes::new(), &Limits::default()).ok();
+    match data {
+        Data::Opaque(opaque) => empty(opaque).map_or_else(|| data.clone(), Data::Opaque),
+        Data::Metrics(_) => Data::Metrics(Metrics::default()),
     }
 }
 

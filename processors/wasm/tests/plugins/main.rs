@@ -6,3 +6,4 @@ mod common;
 mod good;
 mod hostile;
 mod otlp;
+mod templates;

@@ -7,3 +7,4 @@ mod good;
 mod granted;
 mod hostile;
 mod loading;
+mod templates;
