@@ -15,6 +15,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_receiver_otlp::FACTORY,
         steadyline_receiver_prometheus::FACTORY,
         steadyline_receiver_sqlquery::FACTORY,
+        steadyline_receiver_wasm::FACTORY,
         // processors
         steadyline_processor_attributes::FACTORY,
         steadyline_processor_batch::FACTORY,
@@ -28,6 +29,7 @@ pub fn standard() -> Vec<Factory> {
         steadyline_processor_progress::FACTORY,
         steadyline_processor_resource::FACTORY,
         steadyline_processor_resourcedetection::FACTORY,
+        steadyline_processor_wasm::FACTORY,
         // connectors
         steadyline_connector_count::FACTORY,
         steadyline_connector_failover::FACTORY,

@@ -11,6 +11,7 @@ mod iam_policy;
 mod lambda;
 mod once;
 mod plugin;
+mod plugin_wasm;
 mod print_config;
 mod queue;
 mod reload;

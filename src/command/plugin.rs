@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
+use super::plugin_wasm::{self, Template};
 use super::{Failure, data};
 
 /// What to do about components of one's own.
@@ -42,10 +43,31 @@ enum Kind {
     ExecSh,
     /// A Python program for the receiver `exec`.
     ExecPython,
+    /// A crate: a WASM plugin for the receiver `wasm`.
+    WasmRust,
+    /// A crate: a WASM plugin for the processor `wasm`.
+    WasmRustProcessor,
+    /// A WASM plugin in Python for the receiver `wasm`.
+    WasmPython,
+    /// A WASM plugin in Python for the processor `wasm`.
+    WasmPythonProcessor,
+}
+
+impl Kind {
+    /// The template of a WASM plugin.
+    fn wasm(self) -> Option<Template> {
+        Some(match self {
+            Kind::WasmRust => plugin_wasm::RUST_RECEIVER,
+            Kind::WasmRustProcessor => plugin_wasm::RUST_PROCESSOR,
+            Kind::WasmPython => plugin_wasm::PYTHON_RECEIVER,
+            Kind::WasmPythonProcessor => plugin_wasm::PYTHON_PROCESSOR,
+            Kind::Receiver | Kind::Processor | Kind::ExecSh | Kind::ExecPython => return None,
+        })
+    }
 }
 
 /// A file to write: its path in the new folder, and its text.
-type File = (String, String);
+pub(super) type File = (String, String);
 
 const MAIN: &str = include_str!("../../examples/custom-distribution/src/main.rs");
 const RECEIVER: [&str; 2] = [
@@ -69,10 +91,11 @@ fn write(new: &New) -> anyhow::Result<String> {
     check_name(&new.name)?;
     let folder = new.path.join(&new.name);
     ensure!(!folder.exists(), "{} is there already; nothing was written", folder.display());
-    let files = match new.kind {
-        Kind::Receiver | Kind::Processor => crate_files(new)?,
-        Kind::ExecSh => script_files(&new.name, "sh", SHELL, "backlog", "prometheus"),
-        Kind::ExecPython => script_files(&new.name, "py", PYTHON, "spool", "json_lines"),
+    let files = match (new.kind.wasm(), new.kind) {
+        (Some(template), _) => template.files(&new.name),
+        (None, Kind::ExecSh) => script_files(&new.name, "sh", SHELL, "backlog", "prometheus"),
+        (None, Kind::ExecPython) => script_files(&new.name, "py", PYTHON, "spool", "json_lines"),
+        (None, _) => crate_files(new)?,
     };
     for (path, text) in &files {
         let path = folder.join(path);
@@ -86,11 +109,17 @@ fn write(new: &New) -> anyhow::Result<String> {
 
 fn what_next(new: &New) -> String {
     let name = &new.name;
+    if let Some(template) = new.kind.wasm() {
+        let build = template.build(name);
+        return format!(
+            "Next: cd {name} && {build} && steadyline once --config pipeline.yaml\nREADME.md has the rest.\n"
+        );
+    }
     match new.kind {
         Kind::Receiver | Kind::Processor => {
             format!("Next: cd {name} && cargo test && cargo run -- once --config pipeline.yaml\n")
         }
-        Kind::ExecSh | Kind::ExecPython => format!("Next: cd {name} && steadyline once --config pipeline.yaml\n"),
+        _ => format!("Next: cd {name} && steadyline once --config pipeline.yaml\n"),
     }
 }
 
@@ -116,7 +145,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 /// The type of a component with `-` is written with `_`, as types in ids are.
-fn type_of(name: &str) -> String {
+pub(super) fn type_of(name: &str) -> String {
     name.replace('-', "_")
 }
 
