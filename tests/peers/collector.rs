@@ -55,6 +55,7 @@ async fn send(side: &Side) -> Vec<String> {
         &*series
     });
     let mut lines = sorted(timeless, 0);
+    lines.sort();
     lines.dedup();
     lines
 }
