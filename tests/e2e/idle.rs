@@ -29,7 +29,7 @@ const DEFAULT: usize = 1024;
 fn how_many() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit.clone()).expect("the soft limit may rise to the hard one");
+    setrlimit(Resource::Nofile, limit).expect("the soft limit may rise to the hard one");
     let most = limit.maximum.map_or(usize::MAX, |most| most as usize);
     MANY.min(most.saturating_sub(OTHERS))
 }

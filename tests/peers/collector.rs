@@ -7,12 +7,14 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 
 use crate::common::process::output;
 use crate::common::remote_write::Series;
+use crate::common::steadyline::Launch;
 use crate::common::tools::{python, script};
+use crate::common::wait::free_port;
 use crate::data::{
     CUMULATIVE, DELTA, SECOND, buckets, distributions, edges, exponential, gauge, histogram, metric, now, number,
     request, shop, spread, sum,
 };
-use crate::pair::{Pair, Side};
+use crate::pair::{Pair, Side, collector};
 use crate::receiver::sorted;
 
 /// Panics with what only one of them has.
@@ -55,6 +57,7 @@ async fn send(side: &Side) -> Vec<String> {
         &*series
     });
     let mut lines = sorted(timeless, 0);
+    lines.sort();
     lines.dedup();
     lines
 }
@@ -127,4 +130,23 @@ async fn deltas_are_not_written() {
     assert_eq!(ours.len(), 2);
     let account = pair.steadyline.finish().await.of("exporter", "prometheusremotewrite");
     assert_eq!(account.dropped.get("delta"), Some(&3.0), "each counted: {account:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
+async fn an_endpoint_that_is_none_is_an_error_only_here() {
+    let port = free_port();
+    let config = format!(
+        "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: \"127.0.0.1:{port}\"}}}}}}}}
+exporters: {{prometheusremotewrite: {{endpoint: \"invalid://localhost:9999\"}}}}
+service:
+  pipelines: {{metrics: {{receivers: [otlp], exporters: [prometheusremotewrite]}}}}
+"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    // It listens: it runs.
+    let _runs = collector(&folder, &config, port).await;
+    let (code, _, words) = Launch::new(&config).output(&["validate"]).await;
+    assert!(code != 0 && words.contains("the scheme `invalid` is not supported"), "{code} {words}");
 }

@@ -1,5 +1,5 @@
 //! Programs that are not ours beside ours: the Go Collector, fed and scraping the same, and Prometheus 3 as a receiver.
-//! Every difference is a row of a table here and a row of `docs/from-the-collector.md`.
+//! Every difference is a case in the folder `on_purpose` and a row of `docs/from-the-collector.md`.
 //! Slow to set up: `tests/peers/run.sh` builds both and runs this.
 #![allow(clippy::unwrap_used, unreachable_pub, dead_code)]
 

@@ -7,8 +7,8 @@ use opentelemetry_proto::tonic::metrics::v1::*;
 
 use crate::common::tools::root;
 use crate::data::{
-    self, CUMULATIVE, alone, buckets, exemplar, exponential, gauge, histogram, metric, now, number, request, spread,
-    sum, summary, text,
+    self, CUMULATIVE, SECOND, alone, buckets, exemplar, exponential, gauge, histogram, metric, now, number, request,
+    spread, sum, summary, text,
 };
 use crate::pair::Pair;
 use crate::receiver::sorted;
@@ -114,6 +114,24 @@ async fn distributions() {
         ("a count below its buckets", classic(|p| p.count = 3)),
         ("a count above its buckets", classic(|p| p.count = 5)),
         ("native: finer than 8, a bucket that stays empty", native(10, 0, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1])),
+        ("native: out of order of time", {
+            let data_points = vec![spread(0, 0, &[2], now), spread(0, 0, &[1], now - SECOND)];
+            one(metric::Data::ExponentialHistogram(ExponentialHistogram {
+                data_points,
+                aggregation_temporality: CUMULATIVE,
+            }))
+        }),
+        (
+            "native: beside numbers of the same name",
+            request(
+                Vec::new(),
+                InstrumentationScope::default(),
+                vec![
+                    metric("m", "", exponential(spread(0, 0, &[1], now), CUMULATIVE)),
+                    metric("m", "", gauge(vec![number(1.0, now)])),
+                ],
+            ),
+        ),
         ("native: at the end of the numbers", native(8, i32::MAX, &[1])),
         ("native: coarser than -4", native(-5, 0, &[1])),
         (
@@ -167,6 +185,10 @@ async fn labels_and_names() {
         ),
         ("an exemplar's labels", measured(vec![text("z.y", "1"), text("b", ""), text("a", "2")])),
         ("an exemplar with a `trace_id` of its own", measured(vec![text("trace_id", "mine")])),
+        ("exemplars out of order of time", {
+            let exemplars = vec![exemplar(0.5, Vec::new(), now), exemplar(0.25, Vec::new(), now - SECOND)];
+            one(histogram(HistogramDataPoint { exemplars, ..buckets(now) }, CUMULATIVE))
+        }),
         ("a counter without a legal character", called("§", "", true)),
         ("per second, twice", called("rate.per.second", "By/s", false)),
         ("unit TiBy", called("disk", "TiBy", false)),
@@ -194,5 +216,20 @@ async fn resource_labels_and_namespace() {
         ),
     )];
     check(&mut pair, now, "resource_labels_and_namespace.txt", cases).await;
+    pair.steadyline.finish().await;
+}
+
+/// The Collector sends on what is no text, and the receiver, which cannot read it, breaks off; here the sender is told.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
+async fn texts_that_are_not_utf8() {
+    let mut pair = Pair::start("", "").await;
+    let attributes = vec![text("broken", "<<>>")];
+    let request = points(vec![NumberDataPoint { attributes, ..number(1.0, now()) }]);
+    let mut body = prost::Message::encode_to_vec(&request);
+    let at = body.windows(4).position(|window| window == b"<<>>").unwrap();
+    body[at + 1] = 0xff;
+    assert_eq!(pair.theirs.post_bytes(body.clone()).await.0, 503);
+    assert_eq!(pair.ours.post_bytes(body).await.0, 400);
     pair.steadyline.finish().await;
 }

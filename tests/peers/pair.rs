@@ -58,10 +58,15 @@ service:
 
     /// Sends a request, and what came of it: the status, and the series that were written.
     pub async fn post(&self, request: &ExportMetricsServiceRequest) -> (u16, Vec<Series>) {
+        self.post_bytes(request.encode_to_vec()).await
+    }
+
+    /// The same of a body.
+    pub async fn post_bytes(&self, body: Vec<u8>) -> (u16, Vec<Series>) {
         let before = self.receiver.series().len();
         let url = format!("http://127.0.0.1:{}/v1/metrics", self.http);
         let headers = [("content-type", "application/x-protobuf")];
-        let answer = http::post(&url, &headers, request.encode_to_vec()).await.expect("an answer");
+        let answer = http::post(&url, &headers, body).await.expect("an answer");
         (answer.status, self.receiver.series().split_off(before))
     }
 }

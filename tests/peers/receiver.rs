@@ -60,15 +60,19 @@ pub fn lines(series: &Series, now: i64) -> Vec<String> {
     lines
 }
 
-/// The lines of several series, sorted.
+/// The lines of several series, sorted by series; those of one series stay in their order.
 pub fn sorted<'a>(series: impl IntoIterator<Item = &'a Series>, now: i64) -> Vec<String> {
-    let mut all: Vec<String> = series.into_iter().flat_map(|series| lines(series, now)).collect();
-    all.sort();
-    all
+    let mut all: Vec<&Series> = series.into_iter().collect();
+    all.sort_by_key(|series| (series.name(), &series.labels));
+    all.into_iter().flat_map(|series| lines(series, now)).collect()
 }
 
 fn at(time: i64, now: i64) -> String {
-    if time == now { String::new() } else { format!(" @{time}") }
+    match time - now {
+        0 => String::new(),
+        ms if ms.abs() < 1_000_000 => format!(" @now{ms:+}"),
+        _ => format!(" @{time}"),
+    }
 }
 
 fn number(sample: &Sample, now: i64) -> String {

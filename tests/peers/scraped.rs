@@ -1,8 +1,8 @@
 //! One target, scraped by the Go Collector and by Steadyline: what both write to remote write is the same.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::Response;
@@ -57,12 +57,18 @@ mode{mode="off"} 0
 # EOF
 "#;
 
-/// A target of a type of content; `leaves` is gone when told.
-async fn target(kind: &'static str, page: &'static str, gone: &Arc<AtomicBool>) -> Server {
+const LEAVES: &[u8] = b"# TYPE leaves gauge\nleaves{a=\"b\"} 1\n";
+
+/// `io.prometheus.client.MetricFamily`, delimited: the gauge `leaves{a="b"} 1`.
+const LEAVES_PROTOBUF: &[u8] =
+    b"\x1f\x0a\x06leaves\x18\x01\x22\x13\x0a\x06\x0a\x01a\x12\x01b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
+
+/// A target of a type of content; what leaves is gone when told.
+async fn target(kind: &'static str, leaves: &'static [u8], page: &'static [u8], gone: &Arc<AtomicBool>) -> Server {
     let gone = Arc::clone(gone);
     Server::start(move |_| {
-        let leaves = if gone.load(Ordering::SeqCst) { "" } else { "# TYPE leaves gauge\nleaves{a=\"b\"} 1\n" };
-        let mut response = Response::new(Bytes::from(format!("{leaves}{page}")));
+        let leaves: &[u8] = if gone.load(Ordering::SeqCst) { b"" } else { leaves };
+        let mut response = Response::new(Bytes::from([leaves, page].concat()));
         response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
         async move { Reply::Answer(response) }
     })
@@ -76,7 +82,10 @@ receivers:
   prometheus:
     config:
       scrape_configs:
-        - {{job_name: test, scrape_interval: 1s, static_configs: [{{targets: [\"{}\"]}}]}}
+        - job_name: test
+          scrape_interval: 1s
+          scrape_native_histograms: true
+          static_configs: [{{targets: [\"{}\"]}}]
 exporters:
   prometheusremotewrite: {{endpoint: {}, add_metric_suffixes: false, disable_scope_info: true{exporter}}}
 service:
@@ -92,10 +101,14 @@ service:
 const THEIRS: [(&str, &str); 2] =
     [("build{", "build_info{"), (",server_port=", ",server_address=\"127.0.0.1\",server_port=")];
 
-/// Everything that was ever written, without times, and without the values of what a scrape says of itself.
+/// Everything that was ever written, without the times of scrapes, and without the values of what a scrape says of itself.
 fn seen(receiver: &Receiver) -> Vec<String> {
     let timeless = |mut series: Series| {
         let own = series.name().starts_with("scrape_");
+        series.histograms.iter_mut().for_each(|native| native.time = 0);
+        // An exemplar without a time of its own has that of the scrape.
+        let of_scrape = series.exemplars.iter_mut().filter(|one| one.time > 1_700_000_000_500);
+        of_scrape.for_each(|exemplar| exemplar.time = 0);
         for sample in &mut series.samples {
             sample.time = 0;
             sample.value = if own { 0.0 } else { sample.value };
@@ -110,9 +123,9 @@ fn ended(receiver: &Receiver) -> bool {
     seen(receiver).iter().any(|line| line.starts_with("leaves{") && line.ends_with(" stale"))
 }
 
-async fn compare(kind: &'static str, page: &'static str, least: usize) {
+async fn compare(kind: &'static str, leaves: &'static [u8], page: &'static [u8], least: usize) {
     let gone = Arc::new(AtomicBool::new(false));
-    let target = target(kind, page, &gone).await;
+    let target = target(kind, leaves, page, &gone).await;
     let (theirs, ours) = (Receiver::start().await, Receiver::start().await);
     let folder = tempfile::tempdir().unwrap();
     let _collector = collector(&folder, &config(&target, &theirs, ""), 0).await;
@@ -132,11 +145,23 @@ async fn compare(kind: &'static str, page: &'static str, least: usize) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
 async fn text_format() {
-    compare("text/plain; version=0.0.4; charset=utf-8", TEXT, 24).await;
+    compare("text/plain; version=0.0.4; charset=utf-8", LEAVES, TEXT.as_bytes(), 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
 async fn openmetrics() {
-    compare("application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS, 14).await;
+    compare("application/openmetrics-text; version=1.0.0; charset=utf-8", LEAVES, OPENMETRICS.as_bytes(), 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
+async fn protobuf_with_native_histograms() {
+    const KIND: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    static PAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let seeds = crate::common::tools::root().join("fuzz/seeds/exposition_protobuf");
+        let parts = ["classic", "native", "numbers", "summary"].map(|name| std::fs::read(seeds.join(name)).unwrap());
+        parts.concat()
+    });
+    compare(KIND, LEAVES_PROTOBUF, &PAGE, 10).await;
 }
