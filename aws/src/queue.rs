@@ -7,14 +7,16 @@ use steadyline_component::config::Diagnostic;
 use steadyline_component::{CreateContext, IamStatement};
 use steadyline_config::Flat;
 
-use crate::access::AccessConfig;
+use crate::access::{AccessConfig, described_as};
 use crate::config::AwsConfig;
 use crate::iam;
 
 /// Where an SQS queue is, and as whom it is asked.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct QueueConfig(Flat<QueueKeys, AccessConfig>);
+
+described_as!(QueueConfig, Flat<QueueKeys, AccessConfig>);
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

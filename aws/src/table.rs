@@ -8,7 +8,7 @@ use steadyline_component::config::{ComponentId, Diagnostic};
 use steadyline_component::{AwsEndpoint, CreateContext, StartError};
 use steadyline_config::Flat;
 
-use crate::access::AccessConfig;
+use crate::access::{AccessConfig, described_as};
 use crate::config::AwsConfig;
 use crate::iam;
 
@@ -16,9 +16,11 @@ use crate::iam;
 const AWS: &str = "aws";
 
 /// Where a DynamoDB table is, and as whom it is asked. The table's name is the component's own key.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct TableConfig(Flat<TableKeys, AccessConfig>);
+
+described_as!(TableConfig, Flat<TableKeys, AccessConfig>);
 
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -108,5 +110,24 @@ impl TablePlace {
 impl std::fmt::Debug for TablePlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TablePlace").field("aws", &self.aws).field("is_aws", &self.is_aws).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::QueueConfig;
+
+    #[test]
+    fn the_keys_are_described_without_a_reference() {
+        for (schema, own) in [
+            (schemars::schema_for!(TableConfig), vec!["endpoint", "region"]),
+            (schemars::schema_for!(QueueConfig), vec!["queue_url", "region", "endpoint"]),
+        ] {
+            let schema = schema.to_value();
+            let keys: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(keys[..own.len()], own);
+            assert!(keys.contains(&"assume_role") && keys.contains(&"ca_file") && schema.get("$ref").is_none());
+        }
     }
 }

@@ -167,8 +167,12 @@ fn crate_files(new: &New) -> anyhow::Result<Vec<File>> {
         Kind::Processor => processor_pipeline(&name),
         _ => receiver_pipeline(&name),
     };
+    let lock = checkout.join("Cargo.lock");
+    let lock = std::fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
     let mut files = vec![
         ("Cargo.toml".into(), manifest(&new.name, kind, &checkout)),
+        // The same versions as there, so that what was built there fits here; cargo leaves out what is not used.
+        ("Cargo.lock".into(), lock),
         ("README.md".into(), readme(&new.name, &name, kind)),
         ("pipeline.yaml".into(), pipeline),
         (format!("docs/{kind}-{name}.md"), rename(page)),
@@ -342,7 +346,7 @@ mod tests {
         let new = |kind| New { name: "my-own".into(), kind, path: ".".into(), steadyline: Some(".".into()) };
         for (kind, names) in [(Kind::Receiver, ["keyvalue", "KeyValue"]), (Kind::Processor, ["atleast", "AtLeast"])] {
             let files = crate_files(&new(kind)).expect("this is a checkout");
-            for (path, text) in &files {
+            for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.lock") {
                 assert!(names.iter().all(|name| !text.contains(name) && !path.contains(name)), "{path}: {text}");
                 assert!(!text.contains("custom-distribution"), "{path}");
             }

@@ -185,6 +185,34 @@ async fn what_is_known_goes_on_from_call_to_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn state_is_kept_before_the_answer_and_goes_on_in_another_environment() {
+    let table = Table::onboarding(Emulator::Embedded).await;
+    let attribute = |name: &str, kind: &str| json!({"AttributeName": name, "AttributeType": kind});
+    let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+    let state = json!({"TableName": "state", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [attribute("owner", "S"), attribute("key", "B")],
+        "KeySchema": [key("owner", "HASH"), key("key", "RANGE")]});
+    table.api.call("CreateTable", &state).await.unwrap();
+    table.api.put([account("acct-a", "visited", 3)]).await;
+    let backend = OtlpBackend::start(&[]).await;
+    let api = RuntimeApi::start().await;
+    let config = with_lastvalue("").replace("{emit: on_change}", "{emit: on_change, storage: dynamodb_storage}");
+    let config = format!("extensions:\n  dynamodb_storage: {{table: state}}\n{config}");
+    let mut kept = Vec::new();
+    for (environment, steps) in [3, 5].into_iter().enumerate() {
+        table.api.put([account("acct-a", "visited", steps)]).await;
+        // The one before is gone without a word, as environments are.
+        let _function = function(&config, &api, &backend.http, &table.api.url);
+        assert_eq!(api.call(tick()).await.0, "response", "environment {environment}");
+        let scanned = table.api.call("Scan", &json!({"TableName": "state"})).await.unwrap();
+        assert!(scanned["Count"].as_u64() > Some(1), "more than the head: {scanned}");
+        kept.push(scanned["Items"].to_string());
+    }
+    assert_ne!(kept[0], kept[1], "what the second call brought is there when it is answered");
+    assert_eq!(steps(&backend).last(), Some(&Some(5.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_graph_that_broke_is_made_anew_at_the_next_call() {
     let table = Table::onboarding(Emulator::Embedded).await;
     table.api.put([account("acct-a", "visited", 3)]).await;
