@@ -46,12 +46,17 @@ pub(crate) struct Memory {
 /// An instance's tables have at most so many elements; each is a pointer.
 const MOST_ELEMENTS: usize = 1 << 20;
 
+/// An instance holds at most so many things of the host at once: streams, timers.
+pub(crate) const MOST_HANDLES: usize = 10_000;
+
 impl Data {
     pub(crate) fn new(settings: &Settings, log: &PluginLog, state: &State) -> Data {
         let last_words = LastWords::default();
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MOST_HANDLES);
         Data {
             wasi: system(&settings.clock, log, &last_words),
-            resources: ResourceTable::new(),
+            resources,
             memory: Memory { used: 0, most: settings.limits.memory.as_usize(), refused: false },
             ticks: 0,
             most_ticks: (settings.limits.cpu_time.get().as_nanos() / TICK.as_nanos()).max(1) as u64,
@@ -65,7 +70,7 @@ impl Data {
 
     /// A call begins.
     pub(crate) fn begin(&mut self) {
-        (self.ticks, self.requests) = (0, 0);
+        (self.ticks, self.requests, self.memory.refused) = (0, 0, false);
         self.last_words.take();
     }
 }

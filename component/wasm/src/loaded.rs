@@ -7,7 +7,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, Store};
 
 use crate::bindings::receiver::Receiver;
 use crate::config::Settings;
-use crate::data::{Data, tick};
+use crate::data::{Data, MOST_HANDLES, tick};
 use crate::log::PluginLog;
 use crate::plugin::Guest;
 use crate::report::{Failure, NOT_LOADED};
@@ -45,6 +45,7 @@ impl<G: Guest> Loaded<G> {
         store.limiter(|data| &mut data.memory);
         store.epoch_deadline_callback(tick);
         store.set_hostcall_fuel(settings.limits.output.as_usize());
+        store.set_max_component_handles(MOST_HANDLES);
         store
     }
 

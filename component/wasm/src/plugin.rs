@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Host, Shutdown, StartError, StorageError, async_trait};
+use steadyline_component::{Shutdown, StartError, StorageError, async_trait};
 use tokio::task::JoinHandle;
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, Trap};
@@ -50,6 +50,11 @@ pub trait Guest: Send + Sync + Sized + 'static {
         input: Self::Input<'a>,
     ) -> wasmtime::Result<Result<Self::Output, String>>;
 }
+
+/// What changes is written together, so long after the first of it.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What could not be written is tried again after so long.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// One plugin of one component.
 pub struct Plugin<G: Guest> {
@@ -102,7 +107,7 @@ impl<G: Guest> Plugin<G> {
     ///
     /// # Errors
     /// The storage cannot be used, or there is no such file.
-    pub async fn open(&mut self, host: &Host) -> Result<(), StartError> {
+    pub async fn open(&mut self) -> Result<(), StartError> {
         if let Some((storage, owner)) = &self.settings.storage {
             let failed = |error: StorageError| StartError(format!("the state of {owner} cannot be read: {error}"));
             let area = storage.open(owner).await.map_err(failed)?;
@@ -113,7 +118,6 @@ impl<G: Guest> Plugin<G> {
             .await
             .map_err(|error| StartError(format!("cannot read the plugin `{}`: {error}", path.display())))?;
         self.begin_to_compile();
-        let _ = host;
         Ok(())
     }
 
@@ -132,18 +136,23 @@ impl<G: Guest> Plugin<G> {
         }
         let (state, report, clock) = (self.state.clone(), self.report.clone(), self.settings.clock.clone());
         tokio::spawn(async move {
-            let mut pause = Duration::ZERO;
+            let mut has_failed = false;
             loop {
+                let due = async {
+                    if has_failed {
+                        return clock.sleep(RETRY).await;
+                    }
+                    state.changed().await;
+                    clock.sleep(PERIOD).await;
+                };
                 tokio::select! {
-                    () = async { state.changed().await; clock.sleep(pause).await } => {}
+                    () = due => {}
                     () = shutdown.wait() => {}
                 }
-                match state.flush().await {
-                    Ok(()) => pause = Duration::from_secs(1),
-                    Err(error) => {
-                        tell_unkept(&report, &error);
-                        pause = Duration::from_secs(10);
-                    }
+                let result = state.flush().await;
+                has_failed = result.as_ref().is_err_and(|error| error.retryable);
+                if let Err(error) = result {
+                    tell_unkept(&report, &error);
                 }
                 if shutdown.fired() {
                     return;
@@ -152,28 +161,30 @@ impl<G: Guest> Plugin<G> {
         });
     }
 
-    /// What the last call changed in its state counts, and is written at once.
-    pub async fn keep(&mut self) {
+    /// What the last call gave was good: what it changed in its state counts, and is written in the background.
+    pub fn keep(&mut self) {
+        self.backoff.succeeded();
         self.state.keep();
+    }
+
+    /// The same, and it is written at once.
+    pub async fn keep_now(&mut self) {
+        self.keep();
         if let Err(error) = self.state.flush().await {
             tell_unkept(&self.report, &error);
         }
     }
 
     /// One call, its start included if it has to be started, within `limit`. What it changed in its state stands until
-    /// [`State::keep`] or [`State::undo`]; after a failure it is undone.
+    /// [`Plugin::keep`] or [`State::undo`]; after a failure it is undone.
     ///
     /// # Errors
     /// Why there is nothing; counted. Unless the plugin itself said so, its instance is gone.
     pub async fn call(&mut self, input: G::Input<'_>, limit: Duration) -> Result<G::Output, Failure> {
         self.state.undo();
-        let late = || Failure::new(TIMEOUT, format!("the plugin did not answer within {limit:?}"));
         // Taken out of its place: a call that is broken off takes its instance with it.
         let result = tokio::time::timeout(limit, self.attempt(input)).await;
-        let result = result.unwrap_or_else(|_| {
-            self.backoff.failed(self.settings.clock.now().mono, false, &self.settings.restart);
-            Err(late())
-        });
+        let result = result.unwrap_or_else(|_| Err(self.late(limit)));
         result.inspect_err(|failure| {
             self.state.undo();
             self.report.count(failure);
@@ -190,6 +201,15 @@ impl<G: Guest> Plugin<G> {
         failure
     }
 
+    /// The time was over before there was an answer.
+    fn late(&mut self, limit: Duration) -> Failure {
+        if !matches!(self.code, Code::Ready(_)) {
+            return Failure::new(NOT_LOADED, format!("the plugin is still compiled after {limit:?}; it goes on"));
+        }
+        self.backoff.failed(self.settings.clock.now().mono, false, &self.settings.restart);
+        Failure::new(TIMEOUT, format!("the plugin did not answer within {limit:?}"))
+    }
+
     async fn attempt(&mut self, input: G::Input<'_>) -> Result<G::Output, Failure> {
         let code = self.code().await?;
         let mut live = match self.live.take() {
@@ -204,8 +224,11 @@ impl<G: Guest> Plugin<G> {
         match result {
             Ok(answer) => {
                 self.live = Some(live);
-                self.backoff.succeeded();
-                answer.map_err(|words| Failure::new(PLUGIN, format!("the plugin says: {words}")))
+                answer.map_err(|words| {
+                    // It works; whether what it gives is good is known to the caller only.
+                    self.backoff.succeeded();
+                    Failure::new(PLUGIN, format!("the plugin says: {words}"))
+                })
             }
             Err(error) => {
                 self.backoff.failed(self.settings.clock.now().mono, false, &self.settings.restart);

@@ -32,14 +32,18 @@ struct Pairs {
     /// Keys and values together.
     bytes: usize,
     most: usize,
-    /// What the call at hand found, newest last.
-    undo: Vec<(String, Option<Bytes>)>,
+    /// What the call at hand found where it changed something.
+    undo: BTreeMap<String, Option<Bytes>>,
     /// Keys that storage does not know as they are.
     dirty: BTreeSet<String>,
 }
 
 /// So many keys may wait to be written. More come only while the storage fails, or from a plugin that makes up keys.
-const MOST_DIRTY: usize = 100_000;
+const MOST_DIRTY: usize = 50_000;
+/// The longest key, in bytes.
+const MOST_KEY: usize = 1024;
+/// What a pair costs besides its bytes, roughly.
+const PAIR: usize = 64;
 
 impl State {
     /// No keys, and no more than so many bytes of them.
@@ -57,7 +61,7 @@ impl State {
         let mut pairs = self.pairs();
         for (key, value) in rows {
             let key = String::from_utf8_lossy(&key).into_owned();
-            pairs.bytes += key.len() + value.len();
+            pairs.bytes += cost(&key, &value);
             pairs.map.insert(key, value);
         }
         drop(pairs);
@@ -83,8 +87,11 @@ impl State {
     /// There is no room; says how much there is.
     pub fn set(&self, key: String, value: Bytes) -> Result<(), String> {
         let mut pairs = self.pairs();
-        let old = pairs.map.get(&key).map_or(0, |old| key.len() + old.len());
-        let bytes = pairs.bytes - old + key.len() + value.len();
+        if key.len() > MOST_KEY {
+            return Err(format!("the key is longer than {MOST_KEY} bytes"));
+        }
+        let old = pairs.map.get(&key).map_or(0, |old| cost(&key, old));
+        let bytes = pairs.bytes - old + cost(&key, &value);
         if bytes > pairs.most {
             return Err(format!("no room: all keys and values may have {} bytes (`limits.state`)", pairs.most));
         }
@@ -93,26 +100,29 @@ impl State {
         }
         pairs.bytes = bytes;
         let old = pairs.map.insert(key.clone(), value);
-        pairs.undo.push((key, old));
+        pairs.undo.entry(key).or_insert(old);
         Ok(())
     }
 
     /// Removes a key.
     pub fn remove(&self, key: &str) {
         let mut pairs = self.pairs();
-        if let Some(old) = pairs.map.remove(key) {
-            pairs.bytes -= key.len() + old.len();
-            pairs.undo.push((key.to_owned(), Some(old)));
+        let Some(old) = pairs.map.remove(key) else { return };
+        pairs.bytes -= cost(key, &old);
+        match pairs.undo.get(key) {
+            // It came in this call and goes in it.
+            Some(None) => drop(pairs.undo.remove(key)),
+            Some(Some(_)) => {}
+            None => drop(pairs.undo.insert(key.to_owned(), Some(old))),
         }
     }
 
     /// Makes everything as it was before what was not kept yet.
     pub fn undo(&self) {
         let mut pairs = self.pairs();
-        while let Some((key, old)) = pairs.undo.pop() {
-            let len = |value: &Bytes| key.len() + value.len();
-            let there = pairs.map.get(&key).map_or(0, len);
-            pairs.bytes = pairs.bytes - there + old.as_ref().map_or(0, len);
+        for (key, old) in std::mem::take(&mut pairs.undo) {
+            let there = pairs.map.get(&key).map_or(0, |value| cost(&key, value));
+            pairs.bytes = pairs.bytes - there + old.as_ref().map_or(0, |old| cost(&key, old));
             match old {
                 Some(old) => drop(pairs.map.insert(key, old)),
                 None => drop(pairs.map.remove(&key)),
@@ -126,7 +136,7 @@ impl State {
         if pairs.undo.is_empty() {
             return;
         }
-        let changed: Vec<String> = pairs.undo.drain(..).map(|(key, _)| key).collect();
+        let changed = std::mem::take(&mut pairs.undo).into_keys();
         if lock(&self.0.area).is_some() {
             pairs.dirty.extend(changed);
             self.0.changed.notify_one();
@@ -172,6 +182,10 @@ impl State {
     }
 }
 
+fn cost(key: &str, value: &Bytes) -> usize {
+    key.len() + value.len() + PAIR
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -189,23 +203,34 @@ mod tests {
 
     #[test]
     fn what_a_failed_call_changed_is_undone() {
-        let state = State::new(20);
+        let state = State::new(1000);
         set(&state, "a", "1").unwrap();
         set(&state, "ab", "2").unwrap();
         state.keep();
         set(&state, "a", "other").unwrap();
         set(&state, "a", "again").unwrap();
         set(&state, "c", "3").unwrap();
+        set(&state, "d", "").unwrap();
+        state.remove("d");
         state.remove("ab");
         state.remove("nothing");
         assert_eq!(state.keys(""), ["a", "c"]);
         state.undo();
         assert_eq!((state.keys("a"), state.get("a").unwrap()), (vec!["a".into(), "ab".into()], "1".into()));
-        assert_eq!(state.pairs().bytes, 5);
-        assert!(set(&state, "x", "0123456789abcdef").unwrap_err().contains("20 bytes"));
+        assert!(state.keys("b").is_empty() && state.get("c").is_none());
+        assert_eq!(state.pairs().bytes, 5 + 2 * PAIR);
+    }
+
+    #[test]
+    fn there_is_no_more_room_than_was_given() {
+        let state = State::new(20 + 2 * PAIR);
+        set(&state, "a", "1").unwrap();
+        assert!(set(&state, "ab", "0123456789abcdefg").unwrap_err().contains("148 bytes"));
         set(&state, "ab", "0123456789abcdef").unwrap();
-        assert_eq!(state.pairs().bytes, 20);
-        assert!(state.keys("b").is_empty());
+        set(&state, "ab", "0123456789abcde").unwrap();
+        assert_eq!(state.pairs().bytes, 19 + 2 * PAIR);
+        assert!(set(&state, "c", "").unwrap_err().contains("no room"), "a pair costs more than its bytes");
+        assert!(set(&state, &"k".repeat(1025), "").unwrap_err().contains("1024"));
     }
 
     #[tokio::test]
@@ -216,7 +241,7 @@ mod tests {
             let area = storage.open(&owner).await.unwrap();
             state.open(area).await.unwrap();
         };
-        let state = State::new(100);
+        let state = State::new(1000);
         opened(&state).await;
         set(&state, "a", "1").unwrap();
         set(&state, "b", "1").unwrap();
@@ -230,7 +255,7 @@ mod tests {
         state.flush().await.unwrap();
         state.flush().await.unwrap();
         assert_eq!(storage.commits().len(), 1, "nothing is written twice");
-        let again = State::new(100);
+        let again = State::new(1000);
         opened(&again).await;
         assert_eq!(again.keys(""), ["a"], "what was not kept is not written");
         state.keep();

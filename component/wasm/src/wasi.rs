@@ -15,6 +15,8 @@ use crate::report::plain;
 
 /// So much of what a plugin said last goes into the message of its failure.
 const LAST_WORDS: usize = 500;
+/// So many random bytes are given at once.
+const MAX_RANDOM: u64 = 1 << 20;
 /// A longer line is cut into several.
 const MAX_LINE: usize = 4096;
 
@@ -47,6 +49,7 @@ pub(crate) fn system(clock: &Clock, log: &PluginLog, last: &LastWords) -> WasiCt
         .stderr(stream(Level::Warn, Some(last.clone())))
         .wall_clock(Time(clock.clone()))
         .monotonic_clock(Time(clock.clone()))
+        .max_random_size(MAX_RANDOM)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)

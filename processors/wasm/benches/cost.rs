@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use bytes::Bytes;
 use steadyline_component::telemetry::{Limits, Metrics, NumberKind};
 use steadyline_component::testkit::{TestExtensions, create_with, metrics};
 use steadyline_component::{Batch, Clock, Data, Header, Meter, Processor, Tally, Work};
@@ -38,7 +37,7 @@ fn batch() -> Metrics {
         )
     };
     let text: String = (0..POINTS).map(line).collect();
-    Metrics::decode(Bytes::from(metrics(&text).encode()), &Limits::default()).unwrap()
+    Metrics::decode(metrics(&text).encode(), &Limits::default()).unwrap()
 }
 
 fn wasm(path: &Path, config: &str) -> Box<dyn Processor> {
@@ -76,7 +75,7 @@ fn main() {
     let compiled = measure(&mut Double, 2);
     println!("processor, batches of {POINTS} points of 5 attributes");
     println!("  compiled in, every value doubled       {compiled:7.1} ns a point");
-    let mut row = |what: &str, mut processor: Box<dyn Processor>, factor| {
+    let row = |what: &str, mut processor: Box<dyn Processor>, factor| {
         let cost = measure(&mut *processor, factor);
         println!("  {what:38} {cost:7.1} ns a point, {:.1} times", cost / compiled);
     };

@@ -47,11 +47,6 @@ impl<G: Guest> WasmProcessor<G> {
         called.unwrap_or_else(|error| Err(Failure::new(NOT_LOADED, format!("the plugin cannot be run: {error}"))))
     }
 
-    /// The call succeeded, and what it gave reads.
-    fn succeeded(&self) {
-        self.plugin.state().keep();
-    }
-
     /// The batch goes the way of `on_error`.
     fn failed(&mut self, failure: &Failure, batch: Batch, work: &mut Work<'_>) {
         match self.on_error {
@@ -70,7 +65,7 @@ impl<G: Guest> WasmProcessor<G> {
     }
 
     async fn begin(&mut self, host: &Host) -> Result<(), StartError> {
-        self.plugin.open(host).await?;
+        self.plugin.open().await?;
         self.plugin.loaded().await.map_err(StartError::new)?;
         self.plugin.keep_in_background(host.shutdown.clone());
         Ok(())
@@ -106,7 +101,7 @@ impl Processor for WasmProcessor<MetricsProcessor> {
             Ok(changed) => changed,
             Err(failure) => return self.failed(&failure, batch, work),
         };
-        self.succeeded();
+        self.plugin.keep();
         work.tally.dropped("plugin", dropped);
         work.tally.created("plugin", created.points() as u64);
         if relabelled || !created.is_empty() {
@@ -141,7 +136,7 @@ impl Processor for WasmProcessor<LogsAndTracesProcessor> {
             Ok(changed) => (opaque.items() as u64, changed),
             Err(failure) => return self.failed(&failure, batch, work),
         };
-        self.succeeded();
+        self.plugin.keep();
         let after = changed.items() as u64;
         work.tally.dropped("plugin", before.saturating_sub(after));
         work.tally.created("plugin", after.saturating_sub(before));

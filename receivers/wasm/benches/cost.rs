@@ -50,7 +50,8 @@ fn points(time: u64) -> Metrics {
 }
 
 fn compiled() -> Polling {
-    let schedule = Schedule { interval: Duration::from_secs(60), initial_delay: Duration::ZERO, timeout: Duration::ZERO };
+    let schedule =
+        Schedule { interval: Duration::from_secs(60), initial_delay: Duration::ZERO, timeout: Duration::ZERO };
     Polling { poller: Box::new(Compiled), schedule, identity: [].into(), leadership: None }
 }
 

@@ -77,7 +77,7 @@ impl WasmPoller {
                 }
             }
             // Only now: what a later poll counts from must not be ahead of what went out.
-            self.plugin.keep().await;
+            self.plugin.keep_now().await;
             match progress {
                 Progress::Complete => return Ok(PassEnd::Complete),
                 Progress::Partial => return Ok(PassEnd::Partial),
@@ -123,8 +123,8 @@ fn items_of(data: &Data) -> u64 {
 
 #[async_trait]
 impl Poller for WasmPoller {
-    async fn start(&mut self, host: &Host) -> Result<(), StartError> {
-        self.plugin.open(host).await
+    async fn start(&mut self, _: &Host) -> Result<(), StartError> {
+        self.plugin.open().await
     }
 
     async fn poll(&mut self, tick: &Tick, output: &PollOutput) -> Result<PassEnd, PollError> {

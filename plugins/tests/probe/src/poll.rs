@@ -110,11 +110,16 @@ fn points(count: u64) -> Vec<Metric> {
 fn kinds() -> Vec<Metric> {
     let numbers = [Number::Integer(3), Number::Double(1.5), Number::Unknown, Number::Ended];
     let named = |n: usize, number: Number| point(&[("n", ["a", "b", "c", "d"][n])], number);
-    let mut all: Vec<Metric> = [("gauge", Kind::Gauge), ("counter", Kind::Counter), ("updown", Kind::UpDown), ("delta", Kind::Delta)]
-        .into_iter()
-        .map(|(name, kind)| metric(name, kind, vec![point(&[], Number::Integer(1))]))
-        .collect();
-    all.push(metric("numbers", Kind::Gauge, numbers.into_iter().enumerate().map(|(n, number)| named(n, number)).collect()));
+    let mut all: Vec<Metric> =
+        [("gauge", Kind::Gauge), ("counter", Kind::Counter), ("updown", Kind::UpDown), ("delta", Kind::Delta)]
+            .into_iter()
+            .map(|(name, kind)| metric(name, kind, vec![point(&[], Number::Integer(1))]))
+            .collect();
+    all.push(metric(
+        "numbers",
+        Kind::Gauge,
+        numbers.into_iter().enumerate().map(|(n, number)| named(n, number)).collect(),
+    ));
     let values = vec![
         Attribute { key: "bool".into(), value: Value::Boolean(true) },
         Attribute { key: "double".into(), value: Value::Double(0.5) },

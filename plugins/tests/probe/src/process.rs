@@ -23,14 +23,21 @@ impl metrics::Guest for Probe {
         let mut created = vec![];
         let changes = match what {
             "drop" => points.map(Change::Drop).collect(),
-            "drop_odd" => points.filter(|point| point % 2 == 1).flat_map(|point| [Change::Drop(point), Change::Drop(point)]).collect(),
+            "drop_odd" => points
+                .filter(|point| point % 2 == 1)
+                .flat_map(|point| [Change::Drop(point), Change::Drop(point)])
+                .collect(),
             "double" => points.filter_map(|point| double(&batch, point)).collect(),
             "end" => points.map(|point| set(point, Number::Ended)).collect(),
             "forget" => points.map(|point| set(point, Number::Unknown)).collect(),
             "label" => points
                 .flat_map(|point| {
                     let name = batch.metrics[batch.points[point as usize].metric as usize].name.clone();
-                    [label(point, "seen", text(&name)), label(point, "old", None), label(point, "n", Some(Value::Integer(7)))]
+                    [
+                        label(point, "seen", text(&name)),
+                        label(point, "old", None),
+                        label(point, "n", Some(Value::Integer(7))),
+                    ]
                 })
                 .map(Change::SetAttribute)
                 .collect(),
@@ -94,7 +101,8 @@ fn show(batch: &Batch) -> Vec<ResourceMetrics> {
     let point = |point: &metrics::BatchPoint| {
         let metric = &batch.metrics[point.metric as usize];
         let resource = words(&batch.resources[metric.resource as usize]);
-        let said = format!("{} {:?} {:?} {}{}", metric.name, metric.kind, point.value, words(&point.attributes), resource);
+        let said =
+            format!("{} {:?} {:?} {}{}", metric.name, metric.kind, point.value, words(&point.attributes), resource);
         let attributes = vec![Attribute { key: "said".into(), value: Value::Text(said) }];
         Point { attributes, value: Number::Integer(1), time: 0, start: 0 }
     };

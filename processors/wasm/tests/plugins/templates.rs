@@ -20,7 +20,7 @@ fn tells_queues_apart(component: &Path) {
     let lines =
         harness.push("a{queue=\"mail\"} 1 @60\na{queue=\"sms\"} 2 @60\na{queue=\"test\"} 3 @60\na{other=\"x\"} 4 @60");
     let plain: Vec<String> = lines.iter().map(|line| line.replace('"', "")).collect();
-    assert_eq!(plain, ["a{critical=true,queue=mail} 1 @60", "a{critical=false,queue=sms} 2 @60", "a{other=x} 4 @60"]);
+    assert_eq!(plain, ["a{queue=mail,critical=true} 1 @60", "a{queue=sms,critical=false} 2 @60", "a{other=x} 4 @60"]);
     assert_eq!(dropped(&harness, "plugin"), 1);
     let mut harness = ProcessorHarness::new::<WasmFactory>(&yaml("[wrong]"));
     assert!(harness.push("a 1 @60").is_empty());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{Made, make};
 
 /// What it does; what else its config says; the reason under which it counts; a word of what is told.
-const CASES: [(&str, &str, &str, &str); 17] = [
+const CASES: [(&str, &str, &str, &str); 16] = [
     ("trap", "", "trap", "told you so"),
     ("exit", "", "trap", "exited"),
     ("recurse", "", "trap", "memory access"),
@@ -23,7 +23,6 @@ const CASES: [(&str, &str, &str, &str); 17] = [
     ("no_name", "", "garbage", "no name"),
     ("no_key", "", "garbage", "no name"),
     ("other", "", "garbage", "use OTLP"),
-    ("more", "limits: {cpu_time: 60s}", "garbage", "there is more"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +37,12 @@ async fn each_fails_under_its_reason() {
         let error = made.fails("not_started").await;
         assert!(error.message.contains("tried again in"), "{what}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_always_has_more_has_an_end() {
+    let error = make("{do: more}", "").fails("garbage").await;
+    assert!(error.message.contains("there is more"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
