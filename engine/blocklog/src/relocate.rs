@@ -27,12 +27,29 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// What makes durable what was appended so far. Unless more is due it leaves the rest to a later [`Log::sync_job`]:
+    /// which segments there are changes seldom, and a cursor may lag.
+    pub fn append_job(&mut self) -> SyncJob<D> {
+        self.notice_failure();
+        let stale = lock(&self.shared).manifest_stale;
+        if self.suspect.is_some() || self.created || self.unlisted || stale {
+            return self.sync_job();
+        }
+        SyncJob(Ok(Work { cursor: None, notes: false, ..self.work_with(None, Vec::new()) }))
+    }
+
     fn work(&mut self) -> Work<D> {
         self.tidy();
         let dead = self.take_dead();
         let mut shared = lock(&self.shared);
         self.unlisted |= std::mem::take(&mut shared.manifest_stale);
         let manifest = std::mem::take(&mut self.unlisted).then(|| manifest::encode(self.id, &listed(&self.segments)));
+        drop(shared);
+        let cursor = std::mem::take(&mut self.cursor.dirty).then(|| Arc::clone(&self.cursor.file));
+        Work { cursor, ..self.work_with(manifest, dead) }
+    }
+
+    fn work_with(&mut self, manifest: Option<Vec<u8>>, dead: Vec<(u32, u64)>) -> Work<D> {
         let target = match &self.active {
             Some(active) => Place { segment: active.number, offset: self.segments[&active.number].end },
             None => Place { segment: self.next_segment, offset: 0 },
@@ -41,12 +58,13 @@ impl<D: Disk> Log<D> {
             disk: self.disk.clone(),
             folder: self.folder.clone(),
             shared: Arc::clone(&self.shared),
-            failures: shared.failures,
+            failures: lock(&self.shared).failures,
             sync: self.options.sync,
             segments: std::mem::take(&mut self.dirty),
             created: std::mem::take(&mut self.created),
             manifest,
-            cursor: std::mem::take(&mut self.cursor.dirty).then(|| Arc::clone(&self.cursor.file)),
+            cursor: None,
+            notes: true,
             target,
             dead,
         }

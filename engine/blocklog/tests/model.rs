@@ -34,6 +34,8 @@ enum Step {
         count: usize,
     },
     Sync,
+    /// Only what was appended; acknowledgements may be lost.
+    SyncAppended,
     /// Makes a job and runs it only after some more steps.
     BeginSync,
     EndSync,
@@ -59,7 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (shard.clone(), length).prop_map(|(shard, length)| Step::HoldBack { shard, length }),
         1 => Just(Step::AppendLate),
         8 => (shard, 1..4_usize).prop_map(|(shard, count)| Step::Acknowledge { shard, count }),
-        6 => Just(Step::Sync),
+        4 => Just(Step::Sync),
+        4 => Just(Step::SyncAppended),
         2 => Just(Step::BeginSync),
         2 => Just(Step::EndSync),
         1 => (1..4_u32, any::<bool>()).prop_map(|(count, forgets)| Step::FailSyncs { count, forgets }),
@@ -180,6 +183,15 @@ impl Run {
             self.known.get_mut(&key).unwrap().gone = true;
         }
         true
+    }
+
+    fn sync_appended(&mut self) {
+        self.end();
+        let job = self.log().append_job();
+        self.take_losses();
+        let pending = self.known.iter().filter(|(_, known)| known.pending).map(|(key, _)| *key).collect();
+        self.job = Some((job, pending, Keys::new()));
+        self.end();
     }
 
     fn sync(&mut self) {
@@ -308,6 +320,7 @@ impl Run {
             }
             Step::Acknowledge { shard, count } => self.acknowledge(shard, count),
             Step::Sync => self.sync(),
+            Step::SyncAppended => self.sync_appended(),
             Step::BeginSync => {
                 self.end();
                 self.begin();

@@ -15,7 +15,7 @@ use super::backing::{Backing, Discarded, Pending, Restored, Stored};
 use super::opened::{CLOSED, Opened};
 use super::queue::{Reach, cost};
 
-/// Acknowledgements, and what nobody waits for, are synced this often.
+/// Acknowledgements, and what nobody waits for, are synced this often: each time costs as much as a request that is synced.
 const SYNC: Duration = Duration::from_secs(1);
 
 /// A record that cannot be read is tried so often, then it is given up.
@@ -123,8 +123,16 @@ impl<D: Disk> DiskQueue<D> {
 
     /// Syncs everything that was appended and acknowledged before.
     async fn sync(&self, turn: OwnedMutexGuard<()>) -> Result<(), String> {
+        self.sync_by(turn, Opened::sync).await
+    }
+
+    async fn sync_by(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        sync: fn(&Opened<D>) -> Result<(), String>,
+    ) -> Result<(), String> {
         let synced = self.run(move |folder| {
-            let synced = folder.sync();
+            let synced = sync(folder);
             drop(turn);
             synced
         });
@@ -175,7 +183,7 @@ impl<D: Disk> Backing for DiskQueue<D> {
             let _ = tell.send(appended);
             // Unless somebody else does, it syncs in the same go; whoever waits sees what came of it.
             if go_on && let Ok(_turn) = turn.try_lock() {
-                let _ = folder.sync();
+                let _ = folder.sync_appended();
             }
         });
         match told.await.ok().flatten() {
@@ -198,7 +206,7 @@ impl<D: Disk> Backing for DiskQueue<D> {
             if self.folder.is_synced(append) {
                 return Ok(());
             }
-            let Err(error) = self.sync(turn).await else { return Ok(()) };
+            let Err(error) = self.sync_by(turn, Opened::sync_appended).await else { return Ok(()) };
             if self.folder.is_closed() {
                 return Err(error);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use steadyline_blocklog::{Disk, Log, LogError, Quarantined, Record};
+use steadyline_blocklog::{Disk, Log, LogError, Quarantined, Record, SyncJob};
 
 /// Why nothing works any more.
 pub(super) const CLOSED: &str = "it is closed";
@@ -60,11 +60,20 @@ impl<D: Disk> Opened<D> {
         })
     }
 
+    /// Syncs everything that was appended before. One at a time.
+    pub(super) fn sync_appended(&self) -> Result<(), String> {
+        self.run(Log::append_job)
+    }
+
     /// Syncs everything that was appended and acknowledged before. One at a time.
     pub(super) fn sync(&self) -> Result<(), String> {
         self.dirty.store(false, Ordering::Release);
+        self.run(Log::sync_job)
+    }
+
+    fn run(&self, make: impl FnOnce(&mut Log<D>) -> SyncJob<D>) -> Result<(), String> {
         // Under the lock of the log: what is counted is in it.
-        let job = self.with(|log| (self.appended.load(Ordering::Acquire), log.sync_job()));
+        let job = self.with(|log| (self.appended.load(Ordering::Acquire), make(log)));
         let (through, job) = job.ok_or(CLOSED)?;
         match job.run() {
             Ok(()) => {

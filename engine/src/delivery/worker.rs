@@ -236,6 +236,8 @@ async fn refused(branch: &Branch, part: &Part, reason: &str, message: &str) -> V
 }
 
 async fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -> Verdict {
+    // First, and then no more pauses: one that is stopped in between has counted nothing.
+    bury(branch, block, reason, message).await;
     branch.account.tally.dropped(reason.to_string(), block.items);
     branch.status.set(Status::Degraded(format!("refused by the backend ({reason}): {message}")));
     if let Some(more) = branch.reject_gate.pass() {
@@ -243,7 +245,6 @@ async fn rejected(branch: &Branch, block: &Block, reason: &str, message: &str) -
         tracing::error!(component = %branch.name, reason, items = block.items, series, suppressed = more,
             "the backend refused a request for good, {} items are lost: {message}", block.items);
     }
-    bury(branch, block, reason, message).await;
     Verdict::Settled(Err(SettleError::Final(message.to_string())))
 }
 

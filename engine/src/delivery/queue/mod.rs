@@ -24,9 +24,9 @@ use crate::books::Account;
 pub use away::PutAway;
 pub use push::Refused;
 pub(super) use push::{Layout, Write};
+pub use requests::Reach;
 pub(super) use state::Part;
 use state::{Generation, State};
-pub use requests::Reach;
 pub(super) use write::Commit;
 
 /// Blocks that wait for their workers.
