@@ -61,7 +61,7 @@ type Sent = Arc<Mutex<Vec<Settlement>>>;
 enum Source {
     /// Taken out when it is polled for the first time.
     Fresh(Option<Polling>),
-    Polled(PollTask),
+    Polled(Box<PollTask>),
     Pushed(Box<dyn Receiver>),
 }
 
@@ -192,7 +192,7 @@ async fn begin_polling(
     let status = shared.board.component(&format!("receiver:{id}"));
     let meter = component_meter(&shared.meter, "receiver", id);
     let task = PollTask::new(id.as_str(), polling, outputs.clone(), shared.clock.clone(), status, &meter);
-    *source = Source::Polled(task.traced(shared.traces.clone()));
+    *source = Source::Polled(Box::new(task.traced(shared.traces.clone())));
     Ok(())
 }
 
