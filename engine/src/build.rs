@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steadyline_component::factory::{Build, Source};
-use steadyline_component::{Exporter, Extension, Kind, Meter, Polling, Receiver, Sink};
+use steadyline_component::{Exporter, Extension, Instrument, Kind, Meter, Polling, Receiver, Sink};
 use steadyline_config::{ComponentId, Diagnostics, Node};
 use steadyline_telemetry::Signal;
 
@@ -340,7 +340,7 @@ impl<'a> Builder<'a> {
                 processor,
                 account: shared.books.open(Kind::Processor, id.as_str(), plan.signal, pipeline),
                 series: meter.gauge("processor_series", "Series that the processor keeps state for.", &[]),
-                unkept: meter.counter("processor_state_losses", STATE_LOSSES, &[]),
+                unkept: state_losses(&shared.meter, id, pipeline),
                 life: None,
                 fell: false,
             });
@@ -399,7 +399,11 @@ pub fn joint_name((from, to, id): &JointKey) -> String {
     format!("connector:{id}:{from}:{to}")
 }
 
-const STATE_LOSSES: &str = "Times that a processor's state could not be kept at a stop or a reload.";
+/// How often a processor's state could not be kept.
+pub fn state_losses(meter: &Meter, id: &ComponentId, pipeline: &str) -> Arc<Instrument> {
+    let help = "Times that a processor's state could not be kept at a stop or a reload.";
+    component_meter(meter, "processor", id).with("pipeline", pipeline).counter("processor_state_losses", help, &[])
+}
 
 /// The meter of one component.
 pub fn component_meter(meter: &Meter, kind: &str, id: &ComponentId) -> Meter {

@@ -123,6 +123,36 @@ impl Sink for Brittle {
     }
 }
 
+/// An exporter with a queue whose encoder falls over at `boom`.
+struct TouchyFactory;
+
+struct Touchy(Box<dyn Encoder>);
+
+impl Component for TouchyFactory {
+    type Config = NameConfig;
+    type Made = Exporter;
+    const SPEC: Spec = spec("touchy");
+
+    fn create(config: NameConfig, context: &mut CreateContext<'_>) -> Option<Exporter> {
+        match BackendFactory::create(config, context)? {
+            Exporter::Queued { encoder, sender, delivery } => {
+                Some(Exporter::Queued { encoder: Box::new(Touchy(encoder)), sender, delivery })
+            }
+            direct => Some(direct),
+        }
+    }
+}
+
+impl Encoder for Touchy {
+    fn encode(&mut self, batch: &Batch, shards: u32, encoded: &mut Encoded<'_>) {
+        if says(batch, "boom") {
+            encoded.tally.dropped("unsupported", 1);
+            panic!("boom");
+        }
+        self.0.encode(batch, shards, encoded);
+    }
+}
+
 /// A connector that falls over at `boom`.
 struct Frail;
 
@@ -155,6 +185,7 @@ fn registry() -> Registry {
         Factory::exporter::<BackendFactory>(),
         Factory::exporter::<WitnessFactory>(),
         Factory::exporter::<BrittleFactory>(),
+        Factory::exporter::<TouchyFactory>(),
         Factory::connector::<FrailFactory>(PAIR),
         Factory::connector::<JoinFactory>(PAIR),
     ])
@@ -277,24 +308,29 @@ async fn timers_that_panic_end_and_what_waits_is_let_go_at_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_or_a_connector_that_panics_costs_its_own_share() {
+async fn an_exporter_or_a_connector_that_panics_costs_its_own_share() {
     let yaml = config(
         "",
-        "backend: {name: fragile}, brittle: {name: fragile_sink}, backend/behind: {name: fragile_behind}",
-        "metrics/a: {receivers: [source], exporters: [brittle, frail, backend]}, \
+        "touchy: {name: fragile_queue}, backend: {name: fragile}, brittle: {name: fragile_sink}, \
+         backend/behind: {name: fragile_behind}",
+        "metrics/a: {receivers: [source], exporters: [touchy, brittle, frail, backend]}, \
          metrics/b: {receivers: [frail], exporters: [backend/behind]}",
     );
     let (mut running, shared) = start(&yaml).await;
-    let out = output("fragile").await;
+    let out = output("fragile_queue").await;
     send(&out, "a 1", Until::Settled).await.unwrap();
     let sent = send(&out, "boom 1\nb 2", Until::Settled).await;
     assert!(is_retryable(&sent), "{sent:?}");
     send(&out, "c 3", Until::Settled).await.unwrap();
     assert_eq!(delivered("fragile"), ["a 1", "boom 1", "b 2", "c 3"]);
-    assert_eq!(delivered("fragile_sink"), ["a 1", "c 3"]);
+    for name in ["fragile_sink", "fragile_queue"] {
+        assert_eq!(delivered(name), ["a 1", "c 3"], "{name}");
+    }
     assert_eq!(delivered("fragile_behind"), ["a 1", "c 3"]);
     assert_eq!((dropped(&shared, "brittle", "panicked"), dropped(&shared, "frail", "panicked")), (1, 2));
-    assert!(is_failed(&shared, "exporter:brittle") && is_failed(&shared, "connector:frail:metrics:metrics"));
+    assert_eq!(dropped(&shared, "touchy", "panicked"), 1);
+    assert!(is_failed(&shared, "exporter:touchy") && is_failed(&shared, "exporter:brittle"));
+    assert!(is_failed(&shared, "connector:frail:metrics:metrics"));
     reload(&mut running, &yaml).await;
     let failed = shared.board.read().values().filter(|entry| matches!(entry.status, Status::Failed(_))).count();
     assert_eq!(failed, 0, "{:?}", shared.board.read());

@@ -141,6 +141,18 @@ async fn a_limit_on_files_holds_the_senders_and_loses_nothing() {
     full_disk(folder.path(), |running| limit(running, Some(4096)), |running| limit(running, None)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_files_from_the_start_is_an_error_and_not_the_end() {
+    let (judge, folder, port) = (Judge::start(Mood::Down).await, scratch(), lasting_port());
+    let config = durable(port, folder.path(), &judge.exporter("prometheusremotewrite", DURABLE));
+    let mut running = Launch::new(&config).under(&["prlimit", "--fsize=4096"]).run().await;
+    let senders = Rising::start(To::Http(port), FEW, 0);
+    running.wait_log("cannot be written").await;
+    let (status, last) = running.stop(Signal::TERM).await;
+    assert!(status.success(), "{status:?} {last}");
+    assert!(last["kept"].as_u64().unwrap() >= senders.points(), "what was acknowledged is kept: {last}");
+}
+
 /// A small file system, as long as it is needed.
 struct Small(TempDir);
 

@@ -9,7 +9,7 @@ use super::parts::RunningPipeline;
 use super::pipeline::{Pipeline, Stage};
 use super::service::Running;
 use super::swap::PATIENCE;
-use crate::build::Graph;
+use crate::build::{Graph, state_losses};
 
 /// How long what is being written may take when the time is up.
 const AFTER_ALL: Duration = Duration::from_secs(1);
@@ -42,15 +42,16 @@ impl Pipeline {
         futures_util::future::join_all(all).await;
     }
 
-    /// The processors at these places keep what they have now; data may come afterwards.
-    async fn keep(&self, places: &[usize]) {
+    /// The processors at these places keep what they have now; data may come afterwards. `false`: nobody got at them.
+    async fn keep(&self, places: &[usize]) -> bool {
         let Ok(mut stages) = timeout(PATIENCE, self.stages.lock()).await else {
             tracing::error!(pipeline = %self.name, "it is busy, and what takes the place of its processors begins without their newest state");
-            return;
+            return false;
         };
         for (_, stage) in stages.iter_mut().enumerate().filter(|(place, _)| places.contains(place)) {
             stage.keep(&self.name, tokio::time::sleep(PATIENCE)).await;
         }
+        true
     }
 
     /// The processors at these places go on after all.
@@ -69,7 +70,14 @@ impl Pipeline {
 impl Running {
     /// Processors in whose place others are about to start keep their state, which those may read.
     pub(super) async fn keep_replaced(&self, graph: &Graph) {
-        let all = self.replaced_by(graph).map(async |(pipeline, places)| pipeline.keep(&places).await);
+        let all = self.replaced_by(graph).map(async |(pipeline, places)| {
+            if !pipeline.keep(&places).await {
+                let ids = self.pipelines.values().find(|of| std::ptr::eq(&*of.pipeline, pipeline));
+                let ids = ids.map(|of| of.processors.as_slice()).unwrap_or_default();
+                let lost = places.iter().filter_map(|&place| ids.get(place));
+                lost.for_each(|id| state_losses(&self.shared.meter, id, &pipeline.name).add(1.0));
+            }
+        });
         futures_util::future::join_all(all).await;
     }
 

@@ -87,10 +87,25 @@ impl Outlets {
     async fn push_one(&self, batch: Batch, call: &Call) -> Result<(), SendError> {
         let sinks = join_all(self.sinks.iter().map(|node| node.push(batch.clone(), call)));
         let joints = join_all(self.joints.iter().map(|joint| Box::pin(joint.push(batch.clone(), call))));
-        let branches = join_all(self.branches.iter().map(|branch| call.push(branch, &batch)));
+        let branches = join_all(self.branches.iter().map(|branch| push_into(branch, &batch, call)));
         let (sinks, joints, branches) = join3(sinks, joints, branches).await;
         sinks.into_iter().chain(joints).chain(branches).collect()
     }
+}
+
+/// An encoder that panics costs its own share.
+async fn push_into(branch: &Branch, batch: &Batch, call: &Call) -> Result<(), SendError> {
+    let panic = match AssertUnwindSafe(call.push(branch, batch)).catch_unwind().await {
+        Ok(result) => return result,
+        Err(panic) => panic,
+    };
+    // What came in and is nowhere now; what others bring at this very moment aside, that is this batch.
+    let tally = &branch.account.tally;
+    tally.dropped("panicked", u64::try_from(tally.balance().missing()).unwrap_or(0));
+    let error = SettleError::Retryable(format!("exporter `{}` panicked", branch.account.id));
+    batch.header.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
+    fell(&branch.name, &branch.status, &*panic);
+    Err(error.into())
 }
 
 impl Destination for Outlets {
