@@ -73,7 +73,9 @@ async fn cargo(folder: &Path, args: &[&str]) -> String {
     let told = |name: &str| {
         name == "OUT_DIR" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|begin| name.starts_with(begin))
     };
-    std::env::vars().filter(|(name, _)| told(name)).for_each(|(name, _)| drop(command.env_remove(name)));
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
+        command.env_remove(name);
+    }
     let (code, said, words) = long_output(&mut command).await;
     assert_eq!(code, 0, "cargo {args:?}:\n{said}\n{words}");
     said + &words
