@@ -21,7 +21,11 @@ struct Config {
 
 static CONFIG: OnceLock<Config> = OnceLock::new();
 
-struct Plugin;
+/// The processor.
+pub struct Plugin;
+
+// Elsewhere, as in tests, there is no host to be exported to.
+#[cfg(target_arch = "wasm32")]
 export!(Plugin);
 
 impl Guest for Plugin {

@@ -28,7 +28,11 @@ struct Queue {
 
 static CONFIG: OnceLock<Config> = OnceLock::new();
 
-struct Plugin;
+/// The receiver.
+pub struct Plugin;
+
+// Elsewhere, as in tests, there is no host to be exported to.
+#[cfg(target_arch = "wasm32")]
 export!(Plugin);
 
 impl Guest for Plugin {
