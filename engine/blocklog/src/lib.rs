@@ -92,7 +92,7 @@
 //! Syncs the segments written to; writes the list of segments, syncs and renames it; syncs the folder; syncs the cursor;
 //! deletes segments with nothing pending. Only then does the log's own slot say how far it is synced. A job for what was
 //! appended ([`Log::append_job`]) syncs the segments and leaves the rest to a later one, as long as no segment came or went:
-//! one request, one sync. After a crash of the machine the cursor lags by as much, and what is known to be synced, too.
+//! one request, one sync. After a crash of the machine the cursor lags by as much.
 //!
 //! If a sync fails, the kernel holds the pages for clean and may have lost them, so a repetition proves nothing. The log
 //! begins a new segment, and the next job first writes to it what no successful job has covered.

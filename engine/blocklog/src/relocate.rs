@@ -35,7 +35,7 @@ impl<D: Disk> Log<D> {
         if self.suspect.is_some() || self.created || self.unlisted || stale {
             return self.sync_job();
         }
-        SyncJob(Ok(Work { cursor: None, notes: false, ..self.work_with(None, Vec::new()) }))
+        SyncJob(Ok(self.work_with(None, Vec::new())))
     }
 
     fn work(&mut self) -> Work<D> {
@@ -64,7 +64,6 @@ impl<D: Disk> Log<D> {
             created: std::mem::take(&mut self.created),
             manifest,
             cursor: None,
-            notes: true,
             target,
             dead,
         }

@@ -54,8 +54,6 @@ pub(crate) struct Work<D: Disk> {
     pub(crate) cursor: Option<Arc<D::File>>,
     /// Everything before it is synced when the job is done.
     pub(crate) target: Place,
-    /// Whether that is written down.
-    pub(crate) notes: bool,
     /// Segments to delete at the end, and their sizes.
     pub(crate) dead: Vec<(u32, u64)>,
 }
@@ -101,10 +99,8 @@ impl<D: Disk> Work<D> {
         }
         if !precedes(self.target, shared.slot.synced) {
             shared.slot.synced = self.target;
-            if self.notes {
-                // It only tells later where a torn end is legal; the next sync makes it durable.
-                let _ = shared.slot.write(false);
-            }
+            // It only tells later where a torn end is legal; the next sync makes it durable.
+            let _ = shared.slot.write(false);
         }
         drop(shared);
         self.remove_dead();

@@ -171,6 +171,10 @@ impl Queue {
         let known = shards().map(Shard::items).sum();
         let lost = state.items.saturating_sub(known);
         self.account.tally.dropped("damaged", lost);
+        if lost > 0 {
+            tracing::error!(component = %self.account.id, items = lost,
+                "{lost} items that were counted are not on disk any more, they are lost with damage that was found before");
+        }
         (state.items, state.disk_bytes, state.disk_blocks) = (known, 0, 0);
     }
 
