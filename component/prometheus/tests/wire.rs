@@ -611,7 +611,7 @@ fn references_out_of_range_are_malformed() {
     };
     let encoded = request.encode_to_vec();
     assert!(rw2::split(&encoded).is_none());
-    assert!(rw2::join(&[encoded.clone()]).is_none());
+    assert!(rw2::join(std::slice::from_ref(&encoded)).is_none());
     assert!(rw2::to_rw1(&encoded).is_err());
     assert!(rw2::series_labels(&encoded).is_err());
 }
