@@ -38,9 +38,12 @@ fn of_code(code: &str, answer: Answer<'_>) -> Option<FailureKind> {
         | "IncompleteSignatureException"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException" => of_words(answer.message).unwrap_or(FailureKind::BadCredentials),
-        "ResourceNotFoundException" | "TableNotFoundException" | "IndexNotFoundException" | "NoSuchEntity" => {
-            FailureKind::NotFound
-        }
+        "ResourceNotFoundException"
+        | "TableNotFoundException"
+        | "IndexNotFoundException"
+        | "NoSuchEntity"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue" => FailureKind::NotFound,
         "RegionDisabledException" | "AuthorizationHeaderMalformed" | "PermanentRedirect" => FailureKind::WrongRegion,
         "RequestTimeout" | "RequestTimeoutException" => FailureKind::Timeout,
         "InternalServerError"
@@ -153,6 +156,7 @@ mod tests {
             ("InvalidSignatureException", 403, "The request signature we calculated does not match", "bad_credentials"),
             ("InvalidSignatureException", 403, "Credential should be scoped to a valid region.", "wrong_region"),
             ("ResourceNotFoundException", 400, "Requested resource not found", "not_found"),
+            ("QueueDoesNotExist", 400, "The specified queue does not exist.", "not_found"),
             ("ValidationException", 400, "ConsistentRead cannot be true for a GSI", "rejected"),
             ("InternalServerError", 500, "", "server_error"),
             ("", 403, "The security token included in the request is expired", "expired_token"),
