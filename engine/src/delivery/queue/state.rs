@@ -17,6 +17,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The number of shards changes no faster than this.
 const SETTLING: Duration = Duration::from_secs(5);
 
+/// One shard has at most so many requests under way: more than that are not worth what sorting them by series takes.
+const ABREAST: usize = 8;
+
 /// Sequence numbers of blocks lie so far apart: what a block was cut into can be put away in its place.
 pub(super) const STRIDE: u64 = 256;
 
@@ -242,7 +245,7 @@ impl State {
     /// How many requests one shard may have under way: its share of all, once there is a backlog.
     pub(super) fn abreast(&self) -> usize {
         let shards = self.generations.front().map_or(1, |first| first.shards.len());
-        if self.scale.is_behind() { (self.scale.most() as usize / shards).max(1) } else { 1 }
+        if self.scale.is_behind() { (self.scale.most() as usize / shards).clamp(1, ABREAST) } else { 1 }
     }
 
     /// Makes the number of shards what it should be, in a new generation, unless somebody writes to the last one.
