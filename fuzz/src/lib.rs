@@ -2,6 +2,7 @@
 //! A target fails by a panic, also by that of an assertion; by running out of memory, and by taking too long.
 
 pub mod disk;
+pub mod recovery;
 
 use steadyline_scrape::{Entry, Fault, Flavour, Format, Histograms, Labels, labels, parse};
 
