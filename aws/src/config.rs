@@ -30,7 +30,7 @@ pub struct AwsConfig {
     /// See [`AccessConfig::use_dual_stack`](crate::AccessConfig::use_dual_stack).
     pub use_dual_stack: Option<bool>,
     /// See [`AccessConfig::proxy_url`](crate::AccessConfig::proxy_url).
-    pub proxy_url: String,
+    pub proxy_url: Secret,
     /// See [`AccessConfig::ca_file`](crate::AccessConfig::ca_file).
     pub ca_file: String,
 }
@@ -81,7 +81,7 @@ impl AwsConfig {
         self.check_keys(&mut problems);
         problems.region("region", &self.region);
         problems.url("endpoint", &self.endpoint, &["http", "https"]);
-        problems.url("proxy_url", &self.proxy_url, &["http", "https"]);
+        problems.url("proxy_url", self.proxy_url.expose(), &["http", "https"]);
         if self.role().is_some() {
             self.assume_role.check(&mut problems);
         } else if !self.assume_role.external_id.is_empty() {
@@ -194,7 +194,7 @@ mod tests {
             secret_access_key: Secret::new("secret"),
             session_token: Secret::new("token"),
             endpoint: "http://127.0.0.1:8000".into(),
-            proxy_url: "http://proxy.internal:3128".into(),
+            proxy_url: Secret::new("http://proxy.internal:3128"),
             ..with_role(|role| role.external_id = "abc".into())
         };
         assert_eq!(paths(&config), Vec::<&str>::new());
@@ -215,7 +215,7 @@ mod tests {
             ),
             (AwsConfig { region: "us-east".into(), ..base() }, "region"),
             (AwsConfig { endpoint: "localhost:8000".into(), ..base() }, "endpoint"),
-            (AwsConfig { proxy_url: "ftp://x".into(), ..base() }, "proxy_url"),
+            (AwsConfig { proxy_url: Secret::new("ftp://x"), ..base() }, "proxy_url"),
             (with_role(|role| role.arn = "amp-writer".into()), "assume_role.arn"),
             (with_role(|role| role.arn = "arn:aws:iam::123:role/x".into()), "assume_role.arn"),
             (with_role(|role| role.arn = "arn:aws:iam::123456789012:user/x".into()), "assume_role.arn"),

@@ -19,7 +19,7 @@ const NEVER_PROXIED: &str =
 /// # Errors
 /// [`FailureKind::Config`] if the certificates or the proxy's URL cannot be read.
 pub(crate) fn client(config: &AwsConfig) -> Result<SharedHttpClient, AwsFailure> {
-    let proxy = match config.proxy_url.as_str() {
+    let proxy = match config.proxy_url.expose() {
         "" if is_loopback(&config.endpoint) => ProxyConfig::disabled(),
         "" => ProxyConfig::from_env(),
         url => ProxyConfig::all(url)
@@ -45,16 +45,23 @@ fn build(proxy: ProxyConfig, tls: TlsContext) -> SharedHttpClient {
 
 fn tls_context(config: &AwsConfig) -> Result<TlsContext, AwsFailure> {
     let mut trusted = TrustStore::default();
-    if !config.ca_file.is_empty() {
-        let pem = std::fs::read(&config.ca_file)
-            .map_err(|error| failed(format!("ca_file: cannot read `{}`: {error}", config.ca_file)))?;
-        check_certificates(&pem).map_err(|why| failed(format!("ca_file: `{}` {why}", config.ca_file)))?;
+    if let Some((key, file)) = authorities(&config.ca_file) {
+        let pem = std::fs::read(&file).map_err(|error| failed(format!("{key}: cannot read `{file}`: {error}")))?;
+        check_certificates(&pem).map_err(|why| failed(format!("{key}: `{file}` {why}")))?;
         trusted = trusted.with_pem_certificate(pem);
     }
     TlsContext::builder()
         .with_trust_store(trusted)
         .build()
         .map_err(|error| failed(format!("TLS: {}", crate::failure::chain(&error))))
+}
+
+/// The file of private authorities, and who names it.
+fn authorities(ca_file: &str) -> Option<(&'static str, String)> {
+    let named = (!ca_file.is_empty()).then(|| ("ca_file", ca_file.to_owned()));
+    named.or_else(|| {
+        std::env::var("AWS_CA_BUNDLE").ok().filter(|file| !file.is_empty()).map(|file| ("AWS_CA_BUNDLE", file))
+    })
 }
 
 /// The client panics on certificates that it cannot read, so they are read here first.

@@ -19,4 +19,5 @@ pub mod rising;
 pub mod server;
 pub mod steadyline;
 pub mod tools;
+pub mod tunnel;
 pub mod wait;

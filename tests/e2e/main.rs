@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod aws_endpoints;
 mod backend_faults;
 mod bad_config;
 mod bad_items;

@@ -160,7 +160,7 @@ async fn an_expired_session_is_renewed_when_somebody_reports_it() {
 async fn a_proxy_sees_what_is_for_aws() {
     let proxy = Server::start(|_| session("BYPROXY")).await;
     let mut config = role(&proxy, "AKPROXY");
-    config.proxy_url = proxy.url();
+    config.proxy_url = Secret::new(proxy.url());
     config.assume_role.sts_endpoint = "http://sts.example.test".into();
     let credentials = SharedConfig::of(&config).credentials().await.unwrap();
     assert_eq!(credentials.access_key_id(), "BYPROXY");
@@ -172,7 +172,7 @@ async fn loopback_is_never_asked_by_a_proxy() {
     let proxy = Server::start(|_| error(500, "Proxy", "not me")).await;
     let sts = Server::start(|_| session("DIRECT")).await;
     let mut config = role(&sts, "AKDIRECT");
-    config.proxy_url = proxy.url();
+    config.proxy_url = Secret::new(proxy.url());
     assert_eq!(SharedConfig::of(&config).credentials().await.unwrap().access_key_id(), "DIRECT");
     assert!(proxy.asked().is_empty());
 }

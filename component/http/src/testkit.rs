@@ -208,7 +208,7 @@ fn never(error: Infallible) -> io::Error {
 pub struct TestCertificates {
     /// The authority's certificate.
     pub ca: String,
-    /// A server's certificate for `localhost` and `127.0.0.1`, and its key.
+    /// A server's certificate, for `localhost` and `127.0.0.1` unless it was asked for other names, and its key.
     pub server: (String, String),
     /// A client's certificate and its key.
     pub client: (String, String),
@@ -217,6 +217,11 @@ pub struct TestCertificates {
 impl TestCertificates {
     /// A new authority and its certificates.
     pub fn new() -> TestCertificates {
+        TestCertificates::of(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same for a server of other names.
+    pub fn of(server: &[&str]) -> TestCertificates {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("the ring can make keys");
@@ -227,7 +232,7 @@ impl TestCertificates {
             let params = CertificateParams::new(names).expect("valid names");
             (params.signed_by(&key, &issuer).expect("valid parameters").pem(), key.serialize_pem())
         };
-        TestCertificates { ca: issuer.pem(), server: issue(&["localhost", "127.0.0.1"]), client: issue(&["client"]) }
+        TestCertificates { ca: issuer.pem(), server: issue(server), client: issue(&["client"]) }
     }
 
     /// A server's TLS; with `ask_client` it insists on a client certificate of the same authority.
