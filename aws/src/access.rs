@@ -26,8 +26,8 @@ pub struct AccessConfig {
     pub use_fips: Option<bool>,
     /// Whether to use endpoints that have IPv6 addresses too. Left out: as the environment or the profile says.
     pub use_dual_stack: Option<bool>,
-    /// The URL of an HTTP proxy, with `user:password@` if it asks. Empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
-    /// Never used for loopback and for the metadata services of containers and instances.
+    /// The URL of a proxy, `http://` or `socks5://`, with `user:password@` if it asks. Empty: as `HTTPS_PROXY`, `HTTP_PROXY`,
+    /// `ALL_PROXY` and `NO_PROXY` say. Never used for loopback and for the metadata services of containers and instances.
     pub proxy_url: Secret,
     /// A file with certificates (PEM) of authorities to trust besides those of the system. Empty: the file that
     /// `AWS_CA_BUNDLE` names, if it is set.

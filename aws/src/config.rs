@@ -81,7 +81,7 @@ impl AwsConfig {
         self.check_keys(&mut problems);
         problems.region("region", &self.region);
         problems.url("endpoint", &self.endpoint, &["http", "https"]);
-        problems.url("proxy_url", self.proxy_url.expose(), &["http", "https"]);
+        problems.url("proxy_url", self.proxy_url.expose(), &["http", "socks5", "socks5h"]);
         if self.role().is_some() {
             self.assume_role.check(&mut problems);
         } else if !self.assume_role.external_id.is_empty() {

@@ -25,6 +25,17 @@ pub struct Account {
     pub tally: Tally,
 }
 
+impl Account {
+    /// Adds what was counted apart, of what is merged, created, dropped and refused: whoever counts so says what came
+    /// in, went out and is held by itself.
+    pub(crate) fn take_over(&self, counted: Balance) {
+        self.tally.merged(counted.merged);
+        counted.created.into_iter().for_each(|(why, items)| self.tally.created(why, items));
+        counted.dropped.into_iter().for_each(|(reason, items)| self.tally.dropped(reason, items));
+        counted.refused.into_iter().for_each(|(reason, items)| self.tally.refused(reason, items));
+    }
+}
+
 impl Books {
     /// The account of a component in a place; opened if there is none. What a reload takes away stays on the books, and
     /// what takes its place goes on with its account.

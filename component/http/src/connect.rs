@@ -25,8 +25,6 @@ use crate::error::{ConfigProblem, TransportError, TransportErrorKind, chain_word
 use crate::keys::ClientOptions;
 use crate::tls::TlsSource;
 
-/// DNS, TCP and the proxy's consent together, and then again the TLS handshake, must take no longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So that a peer that went away without a word is noticed even where nothing else watches.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -39,6 +37,7 @@ struct Shared {
     tls: TlsSource,
     proxy: ProxyRule,
     versions: Versions,
+    connect_timeout: Duration,
 }
 
 /// Which application protocols are offered in the TLS handshake.
@@ -97,9 +96,10 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_connect_timeout(Some(options.connect_timeout));
         let tls = TlsSource::new(options.tls.clone(), alpn.iter().map(|name| name.to_vec()).collect());
-        Ok(Connector(Arc::new(Shared { tcp, tls, proxy, versions })))
+        let connect_timeout = options.connect_timeout;
+        Ok(Connector(Arc::new(Shared { tcp, tls, proxy, versions, connect_timeout })))
     }
 
     /// Reads the certificates and keys now, so that one that is not there stops the start.
@@ -117,11 +117,12 @@ impl Connector {
 
     async fn connect(self, url: Uri) -> Result<Stream, TransportError> {
         let peer = peer_of(&url);
+        let bound = self.0.connect_timeout;
         let late = |what: &str| {
-            let seconds = CONNECT_TIMEOUT.as_secs();
-            TransportError::new(TransportErrorKind::Timeout, format!("{what} `{peer}` took longer than {seconds}s"))
+            let message = format!("{what} `{peer}` took longer than {bound:?}");
+            TransportError::new(TransportErrorKind::Timeout, message)
         };
-        let dialled = tokio::time::timeout(CONNECT_TIMEOUT, self.0.dial(&url, &peer));
+        let dialled = tokio::time::timeout(bound, self.0.dial(&url, &peer));
         let (tcp, absolute_form) = dialled.await.unwrap_or_else(|_| Err(late("connecting to")))?;
         if url.scheme() != Some(&Scheme::HTTPS) {
             return Ok(Stream::Plain { tcp, absolute_form });
@@ -129,7 +130,7 @@ impl Connector {
         let config = self.0.tls.current()?;
         let name = self.0.tls.server_name(url.host().unwrap_or_default())?;
         let handshake = tokio_rustls::TlsConnector::from(config).connect(name, tcp.into_inner());
-        match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
+        match tokio::time::timeout(bound, handshake).await {
             Err(_) => Err(late("the TLS handshake with")),
             Ok(Err(error)) => Err(tls_error(&error, &peer)),
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(TokioIo::new(stream)))),

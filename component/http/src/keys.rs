@@ -101,6 +101,7 @@ macro_rules! with_client_keys {
                     force_attempt_http2: self.force_attempt_http2,
                     http2_read_idle_timeout: self.http2_read_idle_timeout.get(),
                     http2_ping_timeout: self.http2_ping_timeout.get(),
+                    ..$crate::ClientOptions::default()
                 }
             }
         }
@@ -112,6 +113,8 @@ macro_rules! with_client_keys {
 pub struct ClientOptions {
     /// From the first byte to the last of one exchange, connecting included; 0 = unbounded.
     pub timeout: Duration,
+    /// DNS, TCP and the proxy's consent together, and then again the TLS handshake, must take no longer.
+    pub connect_timeout: Duration,
     /// Added to every request.
     pub headers: BTreeMap<String, Secret>,
     /// How connections are secured.
@@ -140,6 +143,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         ClientOptions {
             timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(5),
             headers: BTreeMap::new(),
             tls: TlsConfig::default(),
             auth: None,

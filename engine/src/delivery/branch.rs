@@ -1,6 +1,7 @@
 //! One branch of a fan-out: an exporter with its encoder, queue, circuit and workers.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use steadyline_component::delivery::SettleError;
 use steadyline_component::exporter::DeliveryConfig;
 use steadyline_component::{
     Batch, Block, Clock, ComponentStatus, Encoded, Encoder, Instrument, Meter, Owner, SendError, Sender, StartError,
-    Status, Storage,
+    Status, Storage, Tally,
 };
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
@@ -98,6 +99,7 @@ impl Drop for Unqueued<'_> {
     fn drop(&mut self) {
         let hurried = *self.branch.hurried.borrow();
         let (reason, words) = match hurried {
+            _ if std::thread::panicking() => ("panicked", "what carried it fell over"),
             true => ("reload", RELOADING),
             false => ("shutdown", "the process stopped before there was room"),
         };
@@ -227,13 +229,22 @@ impl Branch {
     }
 
     /// Encodes a batch into blocks; what the encoder leaves out is counted there.
+    ///
+    /// # Panics
+    /// As the encoder does. Nothing that it counted holds then: the whole batch is lost, and counted as that.
     pub(super) fn encode(&self, batch: &Batch) -> Unqueued<'_> {
-        self.account.tally.incoming(batch.items());
         let layout = self.queue.layout(!self.circuit.is_open());
-        let mut blocks = Vec::new();
-        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
-        encoder.encode(batch, layout.shards, &mut Encoded { blocks: &mut blocks, tally: &self.account.tally });
-        drop(encoder);
+        let (mut blocks, counted) = (Vec::new(), Tally::default());
+        let encoded = catch_unwind(AssertUnwindSafe(|| {
+            let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            encoder.encode(batch, layout.shards, &mut Encoded { blocks: &mut blocks, tally: &counted });
+        }));
+        self.account.tally.incoming(batch.items());
+        if let Err(panic) = encoded {
+            self.account.tally.dropped("panicked", batch.items());
+            resume_unwind(panic);
+        }
+        self.account.take_over(counted.balance());
         for block in &mut blocks {
             block.receipts.clone_from(&batch.header.receipts);
             block.term.clone_from(&batch.header.term);

@@ -93,15 +93,12 @@ impl Outlets {
     }
 }
 
-/// An encoder that panics costs its own share.
+/// An encoder that panics costs its own share; the branch has counted it.
 async fn push_into(branch: &Branch, batch: &Batch, call: &Call) -> Result<(), SendError> {
     let panic = match AssertUnwindSafe(call.push(branch, batch)).catch_unwind().await {
         Ok(result) => return result,
         Err(panic) => panic,
     };
-    // What came in and is nowhere now; what others bring at this very moment aside, that is this batch.
-    let tally = &branch.account.tally;
-    tally.dropped("panicked", u64::try_from(tally.balance().missing()).unwrap_or(0));
     let error = SettleError::Retryable(format!("exporter `{}` panicked", branch.account.id));
     batch.header.receipts.iter().for_each(|receipt| receipt.fail(error.clone()));
     fell(&branch.name, &branch.status, &*panic);

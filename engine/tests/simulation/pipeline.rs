@@ -1,6 +1,7 @@
 //! The process under test: a branch of the engine with its queue on the simulated disk, fed without pause. It may be
 //! gone at any moment; what it was told is accepted is noted outside.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,16 +25,14 @@ use turmoil::net::TcpStream;
 
 use crate::Plant;
 use crate::disk::{SimDisk, Unhurried};
+use crate::nature::Nature;
 
 /// Pipelines that share the exporter.
 const FEEDERS: u32 = 3;
 
-/// Series of each.
-const SERIES: u32 = 2;
-
 /// What is known outside of the process.
-#[derive(Default)]
 pub(crate) struct Producer {
+    nature: Nature,
     /// The next value of all series.
     next: u64,
     /// What was accepted: the feeder and its value.
@@ -47,14 +46,18 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
+    pub(crate) fn new(nature: Nature) -> Producer {
+        Producer { nature, next: 0, accepted: Vec::new(), done: false, spread: 0, shared: None }
+    }
+
     /// Every point that was accepted.
     pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.accepted.iter().flat_map(|&(feeder, value)| series(feeder).map(move |series| (series, value)))
+        self.accepted.iter().flat_map(|&(feeder, value)| self.series(feeder).map(move |series| (series, value)))
     }
-}
 
-fn series(feeder: u32) -> std::ops::Range<u32> {
-    feeder * SERIES..(feeder + 1) * SERIES
+    fn series(&self, feeder: u32) -> Range<u32> {
+        feeder * self.nature.series..(feeder + 1) * self.nature.series
+    }
 }
 
 /// One life of the process.
@@ -76,18 +79,18 @@ pub(crate) async fn live(seed: u64, plant: Plant, producer: Arc<Mutex<Producer>>
 async fn feed(feeder: u32, mut dice: StdRng, branch: Arc<Branch>, producer: Arc<Mutex<Producer>>) {
     let (_trigger, stop) = Shutdown::new();
     while !producer.lock().unwrap().done {
-        let value = {
+        let (value, series, longest) = {
             let mut producer = producer.lock().unwrap();
             producer.next += 1;
-            producer.next
+            (producer.next, producer.series(feeder), producer.nature.pause)
         };
-        let points: Vec<String> = series(feeder).map(|series| format!("s{series} {value}")).collect();
+        let points: Vec<String> = series.map(|series| format!("s{series} {value}")).collect();
         let batch = Batch::metrics(testkit::metrics(&points.join("\n")));
         let call = Call::new(stop.clone());
         call.push(&branch, &batch).await.unwrap();
         call.committed().await.unwrap();
         producer.lock().unwrap().accepted.push((feeder, value));
-        let pause = dice.random_range(0..500);
+        let pause = dice.random_range(0..longest);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
@@ -99,11 +102,15 @@ async fn open(seed: u64, plant: Plant, shared: &Shared, producer: Arc<Mutex<Prod
         max_elapsed_time: Some(Duration::ZERO.into()),
         ..RetryConfig::default()
     };
+    let (nature, first) = {
+        let producer = producer.lock().unwrap();
+        (producer.nature, producer.next)
+    };
+    let shards = nature.shards(first);
     let queue = QueueConfig {
-        // What is on disk is sharded as it was; each life may shard otherwise.
-        min_shards: 1 + (seed % 3) as u32,
-        max_shards: 4,
-        queue_size: ByteSize::mib(1),
+        min_shards: *shards.start(),
+        max_shards: *shards.end(),
+        queue_size: nature.queue_size,
         memory_size: ByteSize::kib(1),
         storage: Some("sim".parse().unwrap()),
         durable: true,
@@ -142,13 +149,18 @@ impl Encoder for Lines {
     fn encode(&mut self, batch: &Batch, shards: u32, encoded: &mut Encoded<'_>) {
         let lines = testkit::render(batch.as_metrics().unwrap());
         for shard in 0..shards {
-            let of = |line: &&String| line[1..2].parse::<u32>().unwrap() % shards == shard;
-            let lines: Vec<&str> = lines.iter().filter(of).map(|line| &line[1..]).collect();
+            let of = |line: &&str| halves(line).0.parse::<u32>().unwrap() % shards == shard;
+            let lines: Vec<&str> = lines.iter().map(|line| &line[1..]).filter(of).collect();
             if !lines.is_empty() {
                 encoded.blocks.push(block(&lines, shard));
             }
         }
     }
+}
+
+/// The series and the value of a line.
+fn halves(line: &str) -> (&str, &str) {
+    line.split_once(' ').unwrap()
 }
 
 fn block(lines: &[&str], shard: u32) -> Block {
@@ -199,8 +211,11 @@ impl Sender for Wire {
         let of = |lane: usize| {
             let texts = blocks.iter().map(|one| String::from_utf8_lossy(one.payload.bytes()).into_owned());
             let texts: Vec<String> = texts.collect();
-            let by = if self.1 == Plant::SeriesInTwoLanes { 2..3 } else { 0..1 };
-            let is_ours = |line: &&str| line[by.clone()].bytes().map(usize::from).sum::<usize>() % ways == lane;
+            let is_ours = |line: &&str| {
+                let (series, value) = halves(line);
+                let by = if self.1 == Plant::SeriesInTwoLanes { &value[..1] } else { series };
+                by.bytes().map(usize::from).sum::<usize>() % ways == lane
+            };
             let blocks = texts.iter().filter_map(|text| {
                 let lines: Vec<&str> = text.split(';').filter(is_ours).collect();
                 (!lines.is_empty()).then(|| block(&lines, 0))

@@ -88,7 +88,7 @@ async fn create_table(emulator: &EmbeddedTable) {
         .region(Region::new("us-east-1"))
         .endpoint_url(emulator.endpoint())
         .credentials_provider(Credentials::new("embedded", "embedded", None, None, "tests"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(steadyline_aws::direct())
         .build();
     let attribute =
         |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap();

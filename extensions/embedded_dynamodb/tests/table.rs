@@ -23,7 +23,7 @@ fn client_of(url: String, region: String) -> aws_sdk_dynamodb::Client {
         .region(Region::new(region))
         .endpoint_url(url)
         .credentials_provider(Credentials::new("embedded", "embedded", None, None, "tests"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(steadyline_aws::direct())
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
 }

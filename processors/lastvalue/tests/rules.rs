@@ -30,68 +30,6 @@ fn at(seconds: u64) -> String {
 }
 
 #[test]
-fn last_value_wins() {
-    for (why, batches, out) in [
-        (
-            "a redelivery beside a fresh tick: 5, never 10",
-            vec!["steps{a=\"x\"} 5 @60", "steps{a=\"x\"} 5 @120"],
-            "steps{a=\"x\"} 5 @120",
-        ),
-        ("the redelivery comes late", vec!["steps{a=\"x\"} 6 @120", "steps{a=\"x\"} 5 @60"], "steps{a=\"x\"} 6 @120"),
-        (
-            "in one batch",
-            vec!["steps{a=\"x\"} 6 @120\nsteps{a=\"x\"} 5 @60\nsteps{a=\"x\"} 4 @90"],
-            "steps{a=\"x\"} 6 @120",
-        ),
-        ("an exact duplicate", vec!["steps 5 @60", "steps 5 @60"], "steps 5 @60"),
-        ("at equal times the later arrival", vec!["steps 5 @60", "steps 3 @60"], "steps 3 @60"),
-        (
-            "a real value beats no value, coming later",
-            vec!["steps 5 @50", "steps stale @60", "steps 3 @60"],
-            "steps 3 @60",
-        ),
-        ("a real value beats no value, coming first", vec!["steps 3 @60", "steps stale @60"], "steps 3 @60"),
-        ("an older no value", vec!["steps 3 @60", "steps stale @59"], "steps 3 @60"),
-        (
-            "labels in any order, absent ones left out",
-            vec!["m{b=\"2\",a=\"1\"} 1 @60", "m{a=\"1\",b=\"2\",c=\"\"} 2 @61"],
-            "m{a=\"1\",b=\"2\"} 2 @61",
-        ),
-        ("cumulative sums", vec!["counter c 5 @60", "counter c 9 @70"], "counter c 9 @70"),
-        ("doubles", vec!["m 1.5 @60", "m 2.5 @70"], "m 2.5 @70"),
-    ] {
-        assert_eq!(flushed("", &batches), [out], "{why}");
-    }
-}
-
-#[test]
-fn deltas_are_added_within_a_flush() {
-    for (yaml, batches, out) in [
-        ("", vec!["delta d 5 @60", "delta d 2 @50\ndelta d 1 @70"], "delta d 8 @70"),
-        ("", vec!["delta d 5 @60", "delta d 0.5 @61"], "delta d 5.5 @61"),
-        ("merge: last", vec!["delta d 5 @60", "delta d 2 @61"], "delta d 2 @61"),
-        ("merge: sum", vec!["g 5 @60", "g 2 @61"], "g 7 @61"),
-        ("overrides: {g: sum}", vec!["g 5 @60", "g 2 @61"], "g 7 @61"),
-        ("overrides: {d: last}", vec!["delta d 5 @60", "delta d 2 @61"], "delta d 2 @61"),
-        ("", vec!["delta d 5 @60", "delta d stale @61"], "delta d 5 @61"),
-    ] {
-        let out = if out == "delta d 5 @61" { "delta d 5 @60" } else { out };
-        assert_eq!(flushed(yaml, &batches), [out], "{yaml} {batches:?}");
-    }
-}
-
-#[test]
-fn increments_are_never_sent_twice_and_never_lost_to_their_age() {
-    let mut harness = harness("");
-    harness.push("delta d 5 @60");
-    assert_eq!(harness.advance(SECOND), ["delta d 5 @60"]);
-    harness.push("delta d 3 @50");
-    assert_eq!(harness.advance(SECOND), ["delta d 3 @60.001"]);
-    assert_eq!(harness.advance(20 * MINUTE), [""; 0]);
-    assert_eq!(harness.processor().series(), 0);
-}
-
-#[test]
 fn new_values_go_on_within_a_second_and_at_once_at_the_end_of_a_pass() {
     let mut harness = harness("");
     assert_eq!(harness.push("m 1 @60"), [""; 0]);
@@ -473,16 +411,6 @@ fn draining_sends_what_waits_and_no_markers() {
     harness.push("m{a=\"y\"} 6 @1000001");
     assert_eq!(harness.drain(), ["m{a=\"y\"} 6 @1000001"]);
     assert_eq!(harness.drain(), [""; 0]);
-}
-
-#[test]
-fn resources_stay_apart_until_labels_are_final() {
-    let text = "resource{host=\"a\"}\nm 1 @60\nresource{host=\"b\"}\nm 2 @61";
-    assert_eq!(
-        flushed("", &[text]),
-        ["resource{host=\"a\"}", "m 1 @60", "resource{host=\"b\"}", "m 2 @61"],
-        "each point goes out with the resource it came with"
-    );
 }
 
 #[test]

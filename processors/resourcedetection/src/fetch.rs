@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
+use steadyline_http::{ClientOptions, Connector, Versions};
 use thiserror::Error;
 
 /// No more of an answer is read.
@@ -16,7 +17,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Asks by HTTP.
 #[derive(Debug)]
-pub(crate) struct Fetcher(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Fetcher(Client<Connector, Full<Bytes>>);
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -34,8 +35,10 @@ pub(crate) enum FetchError {
 
 impl Fetcher {
     pub(crate) fn new() -> Fetcher {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(1)));
+        let options = ClientOptions { connect_timeout: Duration::from_secs(1), ..ClientOptions::default() };
+        let connector = Connector::with_proxy(&options, Versions::Http1, Matcher::builder().build());
+        // There is nothing configured that could be wrong.
+        let connector = connector.unwrap_or_else(|problems| unreachable!("{problems:?}"));
         Fetcher(Client::builder(TokioExecutor::new()).build(connector))
     }
 

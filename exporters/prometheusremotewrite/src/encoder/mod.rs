@@ -93,9 +93,12 @@ pub(crate) struct RemoteWriteEncoder {
     text: Vec<u8>,
     natives: histogram::Scratch,
     blocks: Vec<Block>,
+    /// A batch is being encoded, or its encoding ended with a panic.
+    under_way: bool,
 }
 
 /// What the encoder measures about itself.
+#[derive(Clone)]
 struct Instruments {
     lossy: Arc<Instrument>,
     collisions: Arc<Instrument>,
@@ -129,6 +132,10 @@ impl RemoteWriteEncoder {
                 &[],
             ),
         };
+        Self::empty(settings, fell_back, clock, instruments)
+    }
+
+    fn empty(settings: Settings, fell_back: Arc<AtomicBool>, clock: Clock, instruments: Instruments) -> Self {
         let limits = settings.limits;
         RemoteWriteEncoder {
             protocol: settings.protocol,
@@ -149,8 +156,17 @@ impl RemoteWriteEncoder {
             text: Vec::new(),
             natives: histogram::Scratch::default(),
             blocks: Vec::new(),
+            under_way: false,
             settings,
         }
+    }
+
+    /// Begins anew where a panic ended the encoding of a batch: what it left is lost, and the engine has counted it as
+    /// that. What was sent about resources is still known, because its times must rise.
+    fn recover(&mut self) {
+        let Self { settings, fell_back, clock, instruments, .. } = self;
+        let empty = Self::empty(settings.clone(), Arc::clone(fell_back), clock.clone(), instruments.clone());
+        *self = Self { targets: std::mem::take(&mut self.targets), ..empty };
     }
 
     fn walk(&mut self, metrics: &Metrics) {
@@ -285,6 +301,10 @@ impl Encoder for RemoteWriteEncoder {
             encoded.tally.dropped("wrong_signal", batch.items());
             return;
         };
+        if self.under_way {
+            self.recover();
+        }
+        self.under_way = true;
         let is_v1 = self.fell_back.load(Ordering::Relaxed);
         self.protocol = if is_v1 { Protocol::V1 } else { self.settings.protocol };
         self.is_final = batch.header.labels_final;
@@ -296,6 +316,7 @@ impl Encoder for RemoteWriteEncoder {
         self.settle(encoded.tally);
         self.families.clear();
         encoded.blocks.append(&mut self.blocks);
+        self.under_way = false;
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 mod configs;
 mod kinds;
 mod numbers;
+mod panics;
 mod properties;
 mod sending;
 mod version2;
