@@ -151,6 +151,8 @@ const INTERPRETED: &[(&str, &str)] = &[
     ("timestamp(when) - timestamp('2026-09-30T11:59:00Z')", "Int(60)"),
     ("timestamp(when) < timestamp('2027-01-01T00:00:00Z')", "Bool(true)"),
     ("timestamp(when).getHours()", "Int(12)"),
+    ("timestamp(when).getHours('America/New_York')", "Int(8)"),
+    ("timestamp(when).getHours('Mars/Olympus')", "expression_failed"),
     ("size(item) > 10 && 'odd-name' in item", "Bool(true)"),
     ("{'a': n}.a + {'a': n}['a']", "Int(14)"),
     ("[n, x, 1].exists(v, v == 2.5)", "Bool(true)"),
