@@ -19,7 +19,7 @@ const NEVER_PROXIED: &str =
 /// # Errors
 /// [`FailureKind::Config`] if the certificates or the proxy's URL cannot be read.
 pub(crate) fn client(config: &AwsConfig) -> Result<SharedHttpClient, AwsFailure> {
-    let proxy = match config.proxy_url.expose() {
+    let proxy = match config.access.proxy_url.expose() {
         "" if is_loopback(&config.endpoint) => ProxyConfig::disabled(),
         "" => ProxyConfig::from_env(),
         url => ProxyConfig::all(url)
@@ -45,7 +45,7 @@ fn build(proxy: ProxyConfig, tls: TlsContext) -> SharedHttpClient {
 
 fn tls_context(config: &AwsConfig) -> Result<TlsContext, AwsFailure> {
     let mut trusted = TrustStore::default();
-    if let Some((key, file)) = authorities(&config.ca_file) {
+    if let Some((key, file)) = authorities(&config.access.ca_file) {
         let pem = std::fs::read(&file).map_err(|error| failed(format!("{key}: cannot read `{file}`: {error}")))?;
         check_certificates(&pem).map_err(|why| failed(format!("{key}: `{file}` {why}")))?;
         trusted = trusted.with_pem_certificate(pem);
@@ -89,6 +89,12 @@ fn is_loopback(endpoint: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AccessConfig;
+
+    fn trusting(ca_file: &str) -> AwsConfig {
+        let access = AccessConfig { ca_file: ca_file.to_owned(), ..AccessConfig::default() };
+        AwsConfig { access, ..AwsConfig::default() }
+    }
 
     #[test]
     fn loopback_endpoints_are_known() {
@@ -103,7 +109,7 @@ mod tests {
     #[test]
     fn a_bad_authority_file_is_an_error_and_no_panic() {
         let directory = tempfile::tempdir().unwrap();
-        let missing = AwsConfig { ca_file: "/nonexistent/ca.pem".into(), ..AwsConfig::default() };
+        let missing = trusting("/nonexistent/ca.pem");
         assert!(client(&missing).unwrap_err().text.contains("cannot read `/nonexistent/ca.pem`"));
         let contents = [
             ("empty", "", "holds no certificate"),
@@ -114,7 +120,7 @@ mod tests {
         for (name, content, expected) in contents {
             let path = directory.path().join(name);
             std::fs::write(&path, content).unwrap();
-            let config = AwsConfig { ca_file: path.display().to_string(), ..AwsConfig::default() };
+            let config = trusting(&path.display().to_string());
             let failure = client(&config).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Config);
             assert!(failure.text.contains(expected), "{name}: {failure}");

@@ -1,6 +1,5 @@
 //! The keys of the receiver, and the parts made from them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::Uri;
@@ -9,9 +8,7 @@ use serde::Deserialize;
 use steadyline_component::{Authenticator, CreateContext, Schedule};
 use steadyline_config::{ByteSize, Diagnostic, Duration};
 use steadyline_http::{Client, ClientOptions, ConfigProblem};
-use steadyline_mapping::config::{
-    AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
-};
+use steadyline_mapping::config::MappingConfig;
 use steadyline_mapping::mapping::Plan;
 
 use crate::locate::Place;
@@ -46,27 +43,6 @@ steadyline_http::with_client_keys! {
         pub request_timeout: Duration = Duration::from_secs(10),
         /// The largest document, or page, that is read.
         pub max_body_bytes: ByteSize = ByteSize::mib(8),
-        /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
-        #[serde(rename = "where")]
-        pub filter: Option<String> = None,
-        /// The labels that say which entity an item is. They are on every metric of single items.
-        pub identity: Labels = Labels::new(),
-        /// Constant resource attributes, such as the environment.
-        pub resource: BTreeMap<String, String> = BTreeMap::new(),
-        /// Labels of every per-item metric besides identity.
-        pub attributes: Labels = Labels::new(),
-        /// The metrics made from every item.
-        pub metrics: Vec<MetricConfig> = Vec::new(),
-        /// The metrics made from all items together, sent only after a complete pass.
-        pub aggregates: Vec<AggregateConfig> = Vec::new(),
-        /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value.
-        pub prefer: Option<String> = None,
-        /// What becomes of a point whose value is null because an attribute is absent or null.
-        pub on_null: OnNull = OnNull::default(),
-        /// Named lists, for `count_of` and, as `lists.<name>`, in expressions.
-        pub lists: BTreeMap<String, Vec<String>> = BTreeMap::new(),
-        /// The longest value of a label, in bytes; longer ones are cut and counted.
-        pub max_label_bytes: usize = DEFAULT_MAX_LABEL_BYTES,
     }
 }
 
@@ -136,25 +112,12 @@ impl Config {
         }
     }
 
-    fn mapping(&self) -> MappingConfig {
-        MappingConfig {
-            subject: Subject::Entities,
-            filter: self.filter.clone(),
-            identity: self.identity.clone(),
-            resource: self.resource.clone(),
-            attributes: self.attributes.clone(),
-            metrics: self.metrics.clone(),
-            aggregates: self.aggregates.clone(),
-            prefer: self.prefer.clone(),
-            on_null: self.on_null,
-            lists: self.lists.clone(),
-            max_label_bytes: self.max_label_bytes,
-        }
-    }
-
     /// The parts; `None` after having reported everything that is wrong.
-    pub(crate) fn check(&self, context: &mut CreateContext<'_>) -> Option<Parts> {
+    pub(crate) fn check(&self, mapping: &MappingConfig, context: &mut CreateContext<'_>) -> Option<Parts> {
         let mut problems = self.problems();
+        if mapping.max_label_bytes == 0 {
+            problems.push(ConfigProblem::new("max_label_bytes", "expected at least 1"));
+        }
         let url = self.url().map_err(|message| problems.push(ConfigProblem::new("endpoint", message))).ok();
         let options = ClientOptions { timeout: self.request_timeout.get(), ..self.client_options() };
         let client = Client::build(&options, context.clock).map_err(|wrong| problems.extend(wrong)).ok();
@@ -171,7 +134,7 @@ impl Config {
         };
         let is_good = problems.is_empty();
         ConfigProblem::report(problems, context);
-        let plan = Plan::compile(&self.mapping()).map_err(|errors| {
+        let plan = Plan::compile(mapping).map_err(|errors| {
             for error in errors {
                 let diagnostic = Diagnostic::error("invalid-mapping", error.message);
                 context.report(&error.path, error.help.into_iter().fold(diagnostic, Diagnostic::with_help));
@@ -219,7 +182,6 @@ impl Config {
             (self.request_timeout.is_zero(), "request_timeout", "expected more than 0"),
             (self.max_body_bytes.bytes() == 0, "max_body_bytes", "expected more than 0"),
             (self.max_body_bytes > ByteSize::mib(256), "max_body_bytes", "expected at most 256MiB; use pages"),
-            (self.max_label_bytes == 0, "max_label_bytes", "expected at least 1"),
             (self.method == Method::Get && !self.body.is_empty(), "body", "only `method: post` sends one"),
             (ways > 1, "pagination", "expected one of `next`, `cursor`, `link_header`"),
             (

@@ -220,7 +220,7 @@ impl<'a> Decoder<'a> {
 
     fn number_point(&mut self, mut reader: Reader<'a>) -> Result<()> {
         let whole = reader;
-        let mut point = empty_point(NumberKind::None);
+        let mut point = Point::bare(0, NumberKind::None);
         let mut set = SetBuilder::start(self);
         loop {
             if reader.short_tag() == Some(NUMBER_ATTRIBUTE) {
@@ -251,7 +251,7 @@ impl<'a> Decoder<'a> {
         mut reader: Reader<'a>,
         check: fn(Field<'a>, &Limits) -> Result<()>,
     ) -> Result<()> {
-        let mut point = empty_point(NumberKind::Body);
+        let mut point = Point::bare(0, NumberKind::Body);
         point.body = slot_of(ValueKind::Bytes, reader);
         let mut set = SetBuilder::start(self);
         while let Some(field) = reader.field()? {
@@ -301,20 +301,6 @@ impl<'a> Decoder<'a> {
     fn text(&self, reader: Reader<'a>) -> Result<Slot> {
         check_text(reader)?;
         Ok(slot_of(ValueKind::Str, reader))
-    }
-}
-
-fn empty_point(number: NumberKind) -> Point {
-    Point {
-        time: 0,
-        start: 0,
-        bits: 0,
-        body: Slot::NONE,
-        values: 0,
-        shape: ShapeId::EMPTY,
-        flags: 0,
-        number,
-        held: false,
     }
 }
 
