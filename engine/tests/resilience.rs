@@ -181,6 +181,15 @@ fn by_series(delivered: &[String]) -> BTreeMap<&str, Vec<u64>> {
     series
 }
 
+/// Every series got its values from 0 to 599 in their order, by as many requests at once as there may be.
+fn assert_in_order_and_abreast(stage: &Stage) {
+    let delivered = stage.delivered.lock().unwrap();
+    for (series, values) in by_series(&delivered) {
+        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
+    }
+    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+}
+
 #[tokio::test(start_paused = true)]
 async fn shards_follow_the_load_and_no_series_leaves_its_order() {
     let queue = "min_shards: 1, max_shards: 8, queue_size: 64MiB";
@@ -195,11 +204,7 @@ async fn shards_follow_the_load_and_no_series_leaves_its_order() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     until("all are delivered", || stage.delivered.lock().unwrap().len() == 600 * 16).await;
-    let delivered = stage.delivered.lock().unwrap().clone();
-    for (series, values) in by_series(&delivered) {
-        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
-    }
-    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+    assert_in_order_and_abreast(&stage);
     running.shutdown().await;
     assert_conserved(&shared);
 }
@@ -220,11 +225,7 @@ async fn a_backlog_in_one_shard_goes_out_abreast_and_no_series_leaves_its_order(
     let start = tokio::time::Instant::now();
     until("all are delivered", || stage.delivered.lock().unwrap().len() == 600 * 16).await;
     assert!(start.elapsed() < Duration::from_secs(600 * 16 / 8 / 4), "{:?}", start.elapsed());
-    let delivered = stage.delivered.lock().unwrap().clone();
-    for (series, values) in by_series(&delivered) {
-        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
-    }
-    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+    assert_in_order_and_abreast(&stage);
     running.shutdown().await;
     assert_conserved(&shared);
 }
