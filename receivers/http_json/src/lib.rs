@@ -64,7 +64,7 @@ use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Polling, Spec, Stability};
 use steadyline_mapping::config::MappingConfig;
 
-pub use config::Config;
+pub use config::{ClientConfig, Config};
 
 /// The factory.
 pub const FACTORY: Factory = Factory::poller::<HttpJsonFactory>();
@@ -74,7 +74,7 @@ pub const FACTORY: Factory = Factory::poller::<HttpJsonFactory>();
 pub struct HttpJsonFactory;
 
 impl Component for HttpJsonFactory {
-    type Config = Flat<Config, MappingConfig>;
+    type Config = Flat<Flat<Config, MappingConfig>, ClientConfig>;
     type Made = Polling;
     const SPEC: Spec = Spec {
         name: "http_json",
@@ -86,10 +86,10 @@ impl Component for HttpJsonFactory {
     };
 
     fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Polling> {
-        let Flat { own: config, shared: mapping } = config;
-        let parts = config.check(&mapping, context)?;
+        let Flat { own: Flat { own: config, shared: mapping }, shared: client } = config;
+        let parts = config.check(&mapping, &client, context)?;
         Some(Polling {
-            schedule: config.schedule(),
+            schedule: config.schedule(&client),
             identity: parts.plan.identity().map(std::sync::Arc::from).collect(),
             poller: Box::new(poller::HttpJsonPoller::new(config, mapping.resource, parts, context)),
             leadership: None,
