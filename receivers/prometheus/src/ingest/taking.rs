@@ -6,6 +6,7 @@ use steadyline_scrape::{Created, Entry, Exemplar, Fault, Flavour, Format, Histog
 use super::{Item, Memory, Reading, Sample, Scraped, nanos};
 use crate::points::{self, CUSTOM_BOUNDS, IN_EXPONENTIAL, IN_HISTOGRAM, IN_NUMBER};
 use crate::series::{DROPPED, NONE, Refused, Role, Variant};
+
 /// What it takes to take one entry in.
 pub(super) struct Taking<'a> {
     pub(super) memory: &'a mut Memory,
