@@ -9,7 +9,7 @@ use crate::config::AwsConfig;
 
 /// As whom AWS is asked, and which way. Everything that is left out comes from the standard AWS chain: environment, shared
 /// files, container and instance metadata.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessConfig {
     /// The profile of the shared AWS files to take credentials from. Empty: the standard chain.
@@ -91,18 +91,6 @@ impl AccessConfig {
     /// With a region (empty: from the environment, the profile or the machine) and the URL of a service (empty: the
     /// region's own).
     pub fn at(&self, region: &str, endpoint: &str) -> AwsConfig {
-        AwsConfig {
-            region: region.to_owned(),
-            profile: self.profile.clone(),
-            access_key_id: self.access_key_id.clone(),
-            secret_access_key: self.secret_access_key.clone(),
-            session_token: self.session_token.clone(),
-            assume_role: self.assume_role.clone(),
-            endpoint: endpoint.to_owned(),
-            use_fips: self.use_fips,
-            use_dual_stack: self.use_dual_stack,
-            proxy_url: self.proxy_url.clone(),
-            ca_file: self.ca_file.clone(),
-        }
+        AwsConfig { region: region.to_owned(), endpoint: endpoint.to_owned(), access: self.clone() }
     }
 }

@@ -1,12 +1,11 @@
 //! How AWS is reached: region, credentials, role, endpoint, proxy, private CA; and what is wrong with them. Components fill
-//! it from keys that [`AccessConfig`](crate::AccessConfig), `TableConfig` and `QueueConfig` describe.
+//! it from keys that [`AccessConfig`], `TableConfig` and `QueueConfig` describe.
 
 use http::Uri;
 use steadyline_component::IamStatement;
 use steadyline_component::extension::AwsConnection;
-use steadyline_config::Secret;
 
-use crate::access::AssumeRole;
+use crate::access::{AccessConfig, AssumeRole};
 
 /// How to reach AWS and as whom. What is left out comes from the standard AWS chain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -15,24 +14,8 @@ pub struct AwsConfig {
     pub region: String,
     /// The URL of the service, for emulators and private endpoints. Empty: the region's own.
     pub endpoint: String,
-    /// See [`AccessConfig::profile`](crate::AccessConfig::profile).
-    pub profile: String,
-    /// See [`AccessConfig::access_key_id`](crate::AccessConfig::access_key_id).
-    pub access_key_id: String,
-    /// See [`AccessConfig::secret_access_key`](crate::AccessConfig::secret_access_key).
-    pub secret_access_key: Secret,
-    /// See [`AccessConfig::session_token`](crate::AccessConfig::session_token).
-    pub session_token: Secret,
-    /// See [`AccessConfig::assume_role`](crate::AccessConfig::assume_role).
-    pub assume_role: AssumeRole,
-    /// See [`AccessConfig::use_fips`](crate::AccessConfig::use_fips).
-    pub use_fips: Option<bool>,
-    /// See [`AccessConfig::use_dual_stack`](crate::AccessConfig::use_dual_stack).
-    pub use_dual_stack: Option<bool>,
-    /// See [`AccessConfig::proxy_url`](crate::AccessConfig::proxy_url).
-    pub proxy_url: Secret,
-    /// See [`AccessConfig::ca_file`](crate::AccessConfig::ca_file).
-    pub ca_file: String,
+    /// As whom, and which way.
+    pub access: AccessConfig,
 }
 
 /// A mistake that shows without asking AWS.
@@ -49,16 +32,18 @@ impl AwsConfig {
     pub fn local(connection: &AwsConnection) -> Self {
         Self {
             region: connection.region.clone(),
-            access_key_id: connection.access_key_id.clone(),
-            secret_access_key: connection.secret_access_key.clone(),
             endpoint: connection.url.clone(),
-            ..Self::default()
+            access: AccessConfig {
+                access_key_id: connection.access_key_id.clone(),
+                secret_access_key: connection.secret_access_key.clone(),
+                ..AccessConfig::default()
+            },
         }
     }
 
     /// The role to assume, if one is named.
     pub fn role(&self) -> Option<&AssumeRole> {
-        (!self.assume_role.arn.is_empty()).then_some(&self.assume_role)
+        (!self.access.assume_role.arn.is_empty()).then_some(&self.access.assume_role)
     }
 
     /// What the process's own identity needs: to assume the role, if there is one. What the service needs is then for
@@ -70,9 +55,10 @@ impl AwsConfig {
     /// Whom to ask for the role: the same config without role and endpoint, in the region of STS. Components that
     /// differ only in these share what comes out.
     pub(crate) fn base(&self) -> Self {
-        let role = &self.assume_role;
+        let role = &self.access.assume_role;
         let region = if role.sts_region.is_empty() { &self.region } else { &role.sts_region };
-        Self { region: region.clone(), assume_role: AssumeRole::default(), endpoint: String::new(), ..self.clone() }
+        let access = AccessConfig { assume_role: AssumeRole::default(), ..self.access.clone() };
+        Self { region: region.clone(), endpoint: String::new(), access }
     }
 
     /// Every mistake that shows without asking AWS.
@@ -81,10 +67,10 @@ impl AwsConfig {
         self.check_keys(&mut problems);
         problems.region("region", &self.region);
         problems.url("endpoint", &self.endpoint, &["http", "https"]);
-        problems.url("proxy_url", self.proxy_url.expose(), &["http", "socks5", "socks5h"]);
+        problems.url("proxy_url", self.access.proxy_url.expose(), &["http", "socks5", "socks5h"]);
         if self.role().is_some() {
-            self.assume_role.check(&mut problems);
-        } else if !self.assume_role.external_id.is_empty() {
+            self.access.assume_role.check(&mut problems);
+        } else if !self.access.assume_role.external_id.is_empty() {
             problems
                 .add("assume_role.external_id", "an external id without a role, expected `arn` beside it".to_owned());
         }
@@ -92,13 +78,13 @@ impl AwsConfig {
     }
 
     fn check_keys(&self, problems: &mut Problems) {
-        let (id, secret) = (!self.access_key_id.is_empty(), !self.secret_access_key.is_empty());
+        let (id, secret) = (!self.access.access_key_id.is_empty(), !self.access.secret_access_key.is_empty());
         match (id, secret) {
             (true, false) => {
                 problems.add("secret_access_key", "missing, expected the secret of `access_key_id`".into())
             }
             (false, true) => problems.add("access_key_id", "missing, expected the id of `secret_access_key`".into()),
-            (false, false) if !self.session_token.is_empty() => {
+            (false, false) if !self.access.session_token.is_empty() => {
                 problems.add(
                     "session_token",
                     "a token without keys, expected `access_key_id` and `secret_access_key`".into(),
@@ -106,7 +92,7 @@ impl AwsConfig {
             }
             _ => {}
         }
-        if id && !self.profile.is_empty() {
+        if id && !self.access.profile.is_empty() {
             problems.add("profile", "both a profile and fixed keys, expected one of them".into());
         }
     }
@@ -169,16 +155,20 @@ fn is_role_arn(arn: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use steadyline_config::Duration;
+    use steadyline_config::{Duration, Secret};
 
     use super::*;
 
     const ARN: &str = "arn:aws:iam::123456789012:role/amp/writer";
 
+    fn access(access: AccessConfig) -> AwsConfig {
+        AwsConfig { access, ..AwsConfig::default() }
+    }
+
     fn with_role(change: impl FnOnce(&mut AssumeRole)) -> AwsConfig {
         let mut assume_role = AssumeRole { arn: ARN.into(), ..AssumeRole::default() };
         change(&mut assume_role);
-        AwsConfig { assume_role, ..AwsConfig::default() }
+        access(AccessConfig { assume_role, ..AccessConfig::default() })
     }
 
     fn paths(config: &AwsConfig) -> Vec<&'static str> {
@@ -190,12 +180,14 @@ mod tests {
         assert!(paths(&AwsConfig::default()).is_empty());
         let config = AwsConfig {
             region: "eu-central-2".into(),
-            access_key_id: "AKID".into(),
-            secret_access_key: Secret::new("secret"),
-            session_token: Secret::new("token"),
             endpoint: "http://127.0.0.1:8000".into(),
-            proxy_url: Secret::new("http://proxy.internal:3128"),
-            ..with_role(|role| role.external_id = "abc".into())
+            access: AccessConfig {
+                access_key_id: "AKID".into(),
+                secret_access_key: Secret::new("secret"),
+                session_token: Secret::new("token"),
+                proxy_url: Secret::new("http://proxy.internal:3128"),
+                ..with_role(|role| role.external_id = "abc".into()).access
+            },
         };
         assert_eq!(paths(&config), Vec::<&str>::new());
         assert!(paths(&with_role(|role| role.arn = "arn:aws-us-gov:iam::123456789012:role/x".into())).is_empty());
@@ -203,19 +195,24 @@ mod tests {
 
     #[test]
     fn each_mistake_is_found_at_its_key() {
-        let base = AwsConfig::default;
+        let (base, keys) = (AwsConfig::default, AccessConfig::default);
         let secret = || Secret::new("x");
         let cases = [
-            (AwsConfig { access_key_id: "A".into(), ..base() }, "secret_access_key"),
-            (AwsConfig { secret_access_key: secret(), ..base() }, "access_key_id"),
-            (AwsConfig { session_token: secret(), ..base() }, "session_token"),
+            (access(AccessConfig { access_key_id: "A".into(), ..keys() }), "secret_access_key"),
+            (access(AccessConfig { secret_access_key: secret(), ..keys() }), "access_key_id"),
+            (access(AccessConfig { session_token: secret(), ..keys() }), "session_token"),
             (
-                AwsConfig { profile: "p".into(), access_key_id: "A".into(), secret_access_key: secret(), ..base() },
+                access(AccessConfig {
+                    profile: "p".into(),
+                    access_key_id: "A".into(),
+                    secret_access_key: secret(),
+                    ..keys()
+                }),
                 "profile",
             ),
             (AwsConfig { region: "us-east".into(), ..base() }, "region"),
             (AwsConfig { endpoint: "localhost:8000".into(), ..base() }, "endpoint"),
-            (AwsConfig { proxy_url: Secret::new("ftp://x"), ..base() }, "proxy_url"),
+            (access(AccessConfig { proxy_url: Secret::new("ftp://x"), ..keys() }), "proxy_url"),
             (with_role(|role| role.arn = "amp-writer".into()), "assume_role.arn"),
             (with_role(|role| role.arn = "arn:aws:iam::123:role/x".into()), "assume_role.arn"),
             (with_role(|role| role.arn = "arn:aws:iam::123456789012:user/x".into()), "assume_role.arn"),
@@ -223,7 +220,10 @@ mod tests {
             (with_role(|role| role.duration = Duration::from_secs(60)), "assume_role.duration"),
             (with_role(|role| role.sts_region = "earth".into()), "assume_role.sts_region"),
             (
-                AwsConfig { assume_role: AssumeRole { external_id: "x".into(), ..AssumeRole::default() }, ..base() },
+                access(AccessConfig {
+                    assume_role: AssumeRole { external_id: "x".into(), ..AssumeRole::default() },
+                    ..keys()
+                }),
                 "assume_role.external_id",
             ),
         ];
@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        let config = AwsConfig {
+        let config = access(AccessConfig {
             access_key_id: "AKID".into(),
             secret_access_key: Secret::new("hunter2"),
             session_token: Secret::new("hunter3"),
-            ..AwsConfig::default()
-        };
+            ..AccessConfig::default()
+        });
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter"), "{shown}");
     }

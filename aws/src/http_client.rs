@@ -36,7 +36,7 @@ const NEVER_PROXIED: &str =
 /// [`FailureKind::Config`] if the certificates or the proxy's URL cannot be read.
 pub(crate) fn client(config: &AwsConfig) -> Result<SharedHttpClient, AwsFailure> {
     let options = options(tls(config)?);
-    let connector = match config.proxy_url.expose() {
+    let connector = match config.access.proxy_url.expose() {
         "" => Connector::new(&options, Versions::Http1),
         url => {
             let proxy = Matcher::builder().all(url).no(NEVER_PROXIED).build();
@@ -114,7 +114,7 @@ fn connector_error(error: TransportError) -> ConnectorError {
 /// # Errors
 /// The certificates cannot be read.
 fn tls(config: &AwsConfig) -> Result<TlsConfig, AwsFailure> {
-    let Some((key, file)) = authorities(&config.ca_file) else { return Ok(TlsConfig::default()) };
+    let Some((key, file)) = authorities(&config.access.ca_file) else { return Ok(TlsConfig::default()) };
     let pem = std::fs::read(&file).map_err(|error| failed(format!("{key}: cannot read `{file}`: {error}")))?;
     check_certificates(&pem).map_err(|why| failed(format!("{key}: `{file}` {why}")))?;
     Ok(TlsConfig { ca_file: file, include_system_ca_certs_pool: true, ..TlsConfig::default() })
@@ -144,11 +144,17 @@ fn failed(text: String) -> AwsFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AccessConfig;
+
+    fn trusting(ca_file: &str) -> AwsConfig {
+        let access = AccessConfig { ca_file: ca_file.to_owned(), ..AccessConfig::default() };
+        AwsConfig { access, ..AwsConfig::default() }
+    }
 
     #[test]
     fn a_bad_authority_file_is_an_error_and_no_panic() {
         let directory = tempfile::tempdir().unwrap();
-        let missing = AwsConfig { ca_file: "/nonexistent/ca.pem".into(), ..AwsConfig::default() };
+        let missing = trusting("/nonexistent/ca.pem");
         assert!(client(&missing).unwrap_err().text.contains("cannot read `/nonexistent/ca.pem`"));
         let contents = [
             ("empty", "", "holds no certificate"),
@@ -159,7 +165,7 @@ mod tests {
         for (name, content, expected) in contents {
             let path = directory.path().join(name);
             std::fs::write(&path, content).unwrap();
-            let config = AwsConfig { ca_file: path.display().to_string(), ..AwsConfig::default() };
+            let config = trusting(&path.display().to_string());
             let failure = client(&config).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Config);
             assert!(failure.text.contains(expected), "{name}: {failure}");

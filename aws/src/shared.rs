@@ -171,7 +171,11 @@ impl SharedConfig {
             return Ok(Region::new(self.config.region.clone()));
         }
         let profile = ProfileFileRegionProvider::builder().configure(&providers.by_proxy);
-        let profile = if self.config.profile.is_empty() { profile } else { profile.profile_name(&self.config.profile) };
+        let profile = if self.config.access.profile.is_empty() {
+            profile
+        } else {
+            profile.profile_name(&self.config.access.profile)
+        };
         let local = EnvironmentVariableRegionProvider::new().region().await;
         if let Some(region) = match local {
             Some(region) => Some(region),
@@ -209,13 +213,14 @@ impl SharedConfig {
             let source = Role { sts, role: role.clone() };
             return Ok((CredentialCache::new(source, time), Some(base)));
         }
-        let cache = if !config.access_key_id.is_empty() {
-            let token = (!config.session_token.is_empty()).then(|| config.session_token.expose().to_owned());
-            let secret = config.secret_access_key.expose();
-            let keys = Credentials::new(&config.access_key_id, secret, token, None, "config");
+        let cache = if !config.access.access_key_id.is_empty() {
+            let token =
+                (!config.access.session_token.is_empty()).then(|| config.access.session_token.expose().to_owned());
+            let secret = config.access.secret_access_key.expose();
+            let keys = Credentials::new(&config.access.access_key_id, secret, token, None, "config");
             CredentialCache::new(Fixed(keys), time)
-        } else if !config.profile.is_empty() {
-            CredentialCache::new(Chain::profile(&config.profile, &providers.by_proxy), time)
+        } else if !config.access.profile.is_empty() {
+            CredentialCache::new(Chain::profile(&config.access.profile, &providers.by_proxy), time)
         } else {
             CredentialCache::new(Chain::standard(&providers.by_proxy, &providers.direct), time)
         };
@@ -224,7 +229,7 @@ impl SharedConfig {
 
     fn sts(&self, sdk: &SdkConfig) -> aws_sdk_sts::Client {
         let mut builder = aws_sdk_sts::config::Builder::from(sdk);
-        let role = &self.config.assume_role;
+        let role = &self.config.access.assume_role;
         // The endpoint of the component's own service is not that of STS.
         builder.set_endpoint_url((!role.sts_endpoint.is_empty()).then(|| role.sts_endpoint.clone()));
         aws_sdk_sts::Client::from_conf(builder.build())
@@ -239,16 +244,16 @@ impl SharedConfig {
             // Our cache is the only one: the SDK's would drop credentials that are still valid when a renewal fails.
             .identity_cache(IdentityCache::no_cache())
             .timeout_config(timeouts());
-        if !config.profile.is_empty() {
-            loader = loader.profile_name(&config.profile);
+        if !config.access.profile.is_empty() {
+            loader = loader.profile_name(&config.access.profile);
         }
         if !config.endpoint.is_empty() {
             loader = loader.endpoint_url(&config.endpoint);
         }
-        if let Some(fips) = config.use_fips {
+        if let Some(fips) = config.access.use_fips {
             loader = loader.use_fips(fips);
         }
-        if let Some(dual_stack) = config.use_dual_stack {
+        if let Some(dual_stack) = config.access.use_dual_stack {
             loader = loader.use_dual_stack(dual_stack);
         }
         loader.load().await

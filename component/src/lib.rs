@@ -11,6 +11,8 @@
 //! | [`factory`] | name, aliases, typed config, create; the context a factory gets |
 //! | [`clock`] | time that tests control |
 //! | [`tally`], [`meter`], [`status`] | what is counted, measured and reported |
+//! | [`storage`] | what outlives the process, and patience while it cannot be kept |
+//! | [`quiet`], [`losses`] | what data can provoke in the log: bounded, and counted |
 //! | [`own`] | the process's own metrics as data, its own traces carried on |
 //! | [`testkit`] | component tests that read as tables: config, in, out |
 
@@ -24,10 +26,12 @@ pub mod exporter;
 pub mod extension;
 pub mod factory;
 pub mod leadership;
+pub mod losses;
 pub mod meter;
 pub mod own;
 pub mod poller;
 pub mod processor;
+pub mod quiet;
 pub mod receiver;
 pub mod status;
 pub mod storage;
@@ -45,13 +49,15 @@ pub use exporter::{Attempt, Block, Encoded, Encoder, Exporter, JoinLimit, Outcom
 pub use extension::{Adaptable, AuthError, Authenticator, AwsEndpoint, Extension, Refusal, ServerAuthenticator};
 pub use factory::{CreateContext, Factory, Kind, RepeatEffect, Spec, Stability, TemporalityEffect};
 pub use leadership::{Leadership, Term};
+pub use losses::{Loss, Losses};
 pub use meter::{Instrument, Meter};
 pub use own::{OwnMetrics, TraceParent};
 pub use poller::{PollError, PollOutput, Poller, Polling, Schedule, Tick};
 pub use processor::{Processor, Work};
+pub use quiet::{LogPause, LogWindow};
 pub use receiver::{Output, Outputs, Receiver, SendError, Shutdown, Until};
 pub use status::{Board, ComponentStatus, Status};
-pub use storage::{Area, Change, Folder, Owner, Storage, StorageError};
+pub use storage::{Area, Change, Folder, Owner, Storage, StorageError, StorageHealth};
 pub use tally::Tally;
 
 pub use steadyline_config as config;

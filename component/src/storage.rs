@@ -9,6 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+mod health;
+mod patience;
+
+pub use health::StorageHealth;
+pub use patience::{Kept, Patience};
+
 /// A place for state that outlives the process. Offline until it is opened: a factory may hold one.
 #[async_trait]
 pub trait Storage: Any + Send + Sync {

@@ -6,33 +6,20 @@
 mod encoders;
 mod support;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use encoders::TouchyFactory;
 use steadyline_component::factory::Component;
-use steadyline_component::leadership::TermState;
 use steadyline_component::testkit;
 use steadyline_component::*;
-use steadyline_config::{Diagnostics, Source, load};
-use steadyline_engine::{Registry, Reloaded, Running, Shared, build};
+use steadyline_engine::{Registry, Reloaded, Running, Shared};
 use steadyline_telemetry::Signal;
+use support::lease::Lease;
 use support::{
     BackendFactory, HalvesFactory, JoinFactory, NameConfig, SourceFactory, WitnessFactory, assert_conserved, dropped,
-    output, send, stage, until,
+    output, reload_with, send, spec, stage, start_with, until,
 };
-
-const fn spec(name: &'static str) -> Spec {
-    Spec {
-        name,
-        aliases: &[],
-        stability: Stability::Alpha,
-        signals: &[Signal::Metrics],
-        summary: "for tests",
-        unsupported: &[],
-    }
-}
 
 fn says(batch: &Batch, word: &str) -> bool {
     batch.as_metrics().map(testkit::render).unwrap_or_default().iter().any(|line| line.starts_with(word))
@@ -175,18 +162,11 @@ fn config(processors: &str, exporters: &str, pipelines: &str) -> String {
 }
 
 async fn start(yaml: &str) -> (Running, Shared) {
-    let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-    let shared = Shared::new(Clock::scaled(1_000_000_000_000_000, 1.0));
-    let graph = tree.and_then(|tree| build(&tree.root, &registry(), &shared, &mut diagnostics));
-    let graph = graph.unwrap_or_else(|| panic!("{}", diagnostics.to_text(false)));
-    (graph.start().await.unwrap(), shared)
+    start_with(&registry(), yaml, Clock::scaled(1_000_000_000_000_000, 1.0)).await
 }
 
 async fn reload(running: &mut Running, yaml: &str) {
-    let (tree, _) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-    let mut diagnostics = Diagnostics::default();
-    let (_never, abort) = Shutdown::new();
-    let verdict = running.reload(&tree.unwrap().root, &registry(), &abort, &mut diagnostics).await;
+    let (verdict, diagnostics) = reload_with(&registry(), running, yaml).await;
     assert!(matches!(verdict, Reloaded::Done(_)), "{verdict:?}: {}", diagnostics.to_text(false));
 }
 
@@ -401,32 +381,6 @@ async fn what_comes_after_the_stop_is_refused_and_counted() {
     assert_whole(&shared, &[]);
 }
 
-/// A term that the test ends.
-#[derive(Debug)]
-struct TestTerm(AtomicBool);
-
-impl TermState for TestTerm {
-    fn number(&self) -> u64 {
-        1
-    }
-
-    fn holds(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn floor(&self) -> u64 {
-        0
-    }
-
-    fn ceiling(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn time(&self) -> u64 {
-        0
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn direct_sinks_show_nothing_of_a_term_that_is_over() {
     let yaml = config(
@@ -436,8 +390,8 @@ async fn direct_sinks_show_nothing_of_a_term_that_is_over() {
     );
     let (running, shared) = start(&yaml).await;
     let out = output("fenced").await;
-    let state = Arc::new(TestTerm(AtomicBool::new(true)));
-    let term = Some(Term::new(Arc::clone(&state) as Arc<dyn TermState>));
+    let lease = Arc::new(Lease::default());
+    let term = Some(lease.term());
     let pass = |end| Pass { epoch: 1, time: 1, interval: Duration::ZERO, timeout: Duration::ZERO, end };
     let settlements = Mutex::new(Vec::new());
     let batch = |points: &str, end| {
@@ -447,7 +401,7 @@ async fn direct_sinks_show_nothing_of_a_term_that_is_over() {
         Batch { header, data: Data::Metrics(testkit::metrics(points)) }
     };
     out.send(batch("a 1", None), Until::Enqueued).await.unwrap();
-    state.0.store(false, Ordering::Relaxed);
+    lease.end();
     out.send(batch("a 2\nb 2", None), Until::Enqueued).await.unwrap();
     out.send(batch("c 3", Some(PassEnd::Partial)), Until::Enqueued).await.unwrap();
     out.send(batch("", Some(PassEnd::SteppedDown)), Until::Enqueued).await.unwrap();

@@ -6,11 +6,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use steadyline_component::leadership::TermState;
-use steadyline_component::{Batch, Clock, Header, Outcome, Term, Until, testkit};
+use steadyline_component::{Batch, Clock, Header, Outcome, Until, testkit};
+use support::lease::Lease;
 use support::*;
 
 fn one(name: &str, keys: &str, queue: &str) -> String {
@@ -151,41 +150,20 @@ async fn by_choice_the_oldest_make_room() {
     assert_conserved(&shared);
 }
 
-#[derive(Debug)]
-struct Lease(AtomicBool);
-
-impl TermState for Lease {
-    fn number(&self) -> u64 {
-        1
-    }
-    fn holds(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-    fn floor(&self) -> u64 {
-        0
-    }
-    fn ceiling(&self) -> u64 {
-        u64::MAX
-    }
-    fn time(&self) -> u64 {
-        0
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_was_read_under_a_term_that_is_over_is_not_sent() {
     let (running, shared) = start(&one("term", "", "max_shards: 1"), Clock::scaled(0, 1.0)).await;
     let (stage, out) = (stage("term"), output("term").await);
-    let lease = Arc::new(Lease(AtomicBool::new(true)));
+    let lease = Arc::new(Lease::default());
     stage.script.lock().unwrap().push_back(Outcome::DELIVERED);
     stage.script.lock().unwrap().extend((0..3).map(|_| retry()));
     for n in 0..3 {
-        let header = Header { term: Some(Term::new(lease.clone())), ..Header::default() };
+        let header = Header { term: Some(lease.term()), ..Header::default() };
         let batch = Batch { header, ..Batch::metrics(testkit::metrics(&format!("a {n}"))) };
         out.send(batch, Until::Enqueued).await.unwrap();
     }
     until("the second was tried", || stage.attempts.lock().unwrap().len() == 2).await;
-    lease.0.store(false, Ordering::Relaxed);
+    lease.end();
     send(&out, "b 1", Until::Settled).await.unwrap();
     assert_eq!(*stage.delivered.lock().unwrap(), ["a 0", "b 1"]);
     assert_eq!(dropped(&shared, "backend", "stepped_down"), 2);
@@ -203,6 +181,15 @@ fn by_series(delivered: &[String]) -> BTreeMap<&str, Vec<u64>> {
     series
 }
 
+/// Every series got its values from 0 to 599 in their order, by as many requests at once as there may be.
+fn assert_in_order_and_abreast(stage: &Stage) {
+    let delivered = stage.delivered.lock().unwrap();
+    for (series, values) in by_series(&delivered) {
+        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
+    }
+    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+}
+
 #[tokio::test(start_paused = true)]
 async fn shards_follow_the_load_and_no_series_leaves_its_order() {
     let queue = "min_shards: 1, max_shards: 8, queue_size: 64MiB";
@@ -217,11 +204,7 @@ async fn shards_follow_the_load_and_no_series_leaves_its_order() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     until("all are delivered", || stage.delivered.lock().unwrap().len() == 600 * 16).await;
-    let delivered = stage.delivered.lock().unwrap().clone();
-    for (series, values) in by_series(&delivered) {
-        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
-    }
-    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+    assert_in_order_and_abreast(&stage);
     running.shutdown().await;
     assert_conserved(&shared);
 }
@@ -242,11 +225,7 @@ async fn a_backlog_in_one_shard_goes_out_abreast_and_no_series_leaves_its_order(
     let start = tokio::time::Instant::now();
     until("all are delivered", || stage.delivered.lock().unwrap().len() == 600 * 16).await;
     assert!(start.elapsed() < Duration::from_secs(600 * 16 / 8 / 4), "{:?}", start.elapsed());
-    let delivered = stage.delivered.lock().unwrap().clone();
-    for (series, values) in by_series(&delivered) {
-        assert_eq!(values, (0..600).collect::<Vec<u64>>(), "{series}");
-    }
-    assert_eq!(stage.under_way.lock().unwrap().1, 8, "as many requests at once as there may be");
+    assert_in_order_and_abreast(&stage);
     running.shutdown().await;
     assert_conserved(&shared);
 }

@@ -7,21 +7,13 @@ use std::time::Duration;
 
 use steadyline_component::factory::Component;
 use steadyline_component::*;
-use steadyline_config::{ComponentId, Source, load};
-use steadyline_engine::{Registry, Reloaded, Running, Shared, build};
+use steadyline_config::ComponentId;
+use steadyline_engine::{Registry, Reloaded, Running, Shared};
 use steadyline_telemetry::Signal;
-use support::{BackendFactory, NameConfig, SourceFactory, assert_conserved, output, send, stage, until};
-
-const fn spec(name: &'static str) -> Spec {
-    Spec {
-        name,
-        aliases: &[],
-        stability: Stability::Alpha,
-        signals: &[Signal::Metrics],
-        summary: "for tests",
-        unsupported: &[],
-    }
-}
+use support::{
+    BackendFactory, NameConfig, SourceFactory, assert_conserved, output, reload_with, send, spec, stage, start_with,
+    until,
+};
 
 /// Chooses the first of its pipelines, by name, that fares best.
 struct Pick {
@@ -94,11 +86,7 @@ fn registry() -> Registry {
 }
 
 async fn start(yaml: &str) -> (Running, Shared) {
-    let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-    let shared = Shared::new(Clock::scaled(0, 1.0));
-    let graph = tree.and_then(|tree| build(&tree.root, &registry(), &shared, &mut diagnostics));
-    let graph = graph.unwrap_or_else(|| panic!("{}", diagnostics.to_text(false)));
-    (graph.start().await.unwrap(), shared)
+    start_with(&registry(), yaml, Clock::scaled(0, 1.0)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,9 +156,7 @@ async fn the_lowest_bound_on_memory_holds_and_follows_a_reload() {
         ("", "", "200MiB", 184),
     ] {
         let yaml = yaml(bounds, list, budget);
-        let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-        let (_never, abort) = Shutdown::new();
-        let verdict = running.reload(&tree.unwrap().root, &registry(), &abort, &mut diagnostics).await;
+        let (verdict, _) = reload_with(&registry(), &mut running, &yaml).await;
         assert!(matches!(verdict, Reloaded::Done(_)), "{verdict:?}");
         assert_eq!(running.budget().total(), expected << 20, "{bounds} {budget}");
     }

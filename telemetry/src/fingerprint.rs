@@ -91,7 +91,7 @@ impl Fingerprints<'_> {
     #[cold]
     fn plan(&mut self, point: &Point) {
         let keys = self.batch.keys(point.shape);
-        let order = sorted(self.batch, keys);
+        let order = self.batch.order_of(keys);
         let out = &mut self.maker.scratch;
         out.clear();
         order.iter().for_each(|&n| put(out, ValueKind::Str, self.batch.bytes(keys[usize::from(n)])));
@@ -154,18 +154,11 @@ fn put(out: &mut Vec<u8>, kind: ValueKind, bytes: &[u8]) {
 fn put_attributes(out: &mut Vec<u8>, batch: &Metrics, attributes: Attributes) {
     let (keys, values) = (batch.keys(attributes.shape), batch.values(attributes));
     put_varint(out, keys.len() as u64);
-    for n in sorted(batch, keys) {
+    for n in batch.order_of(keys) {
         let (key, value) = (keys[usize::from(n)], values[usize::from(n)]);
         put(out, ValueKind::Str, batch.bytes(key));
         put(out, value.kind(), batch.bytes(value));
     }
-}
-
-/// Positions of keys in the order of their names. A set holds far fewer than 65,536 attributes: the decoder limits them.
-fn sorted(batch: &Metrics, keys: &[Slot]) -> Vec<u16> {
-    let mut order: Vec<u16> = (0..keys.len().min(usize::from(u16::MAX)) as u16).collect();
-    order.sort_by_key(|&n| batch.bytes(keys[usize::from(n)]));
-    order
 }
 
 #[cfg(test)]

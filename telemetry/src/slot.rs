@@ -36,6 +36,14 @@ const KINDS: [ValueKind; 8] = [
     ValueKind::Bytes,
 ];
 
+impl ValueKind {
+    /// The kind whose number is in the three lowest bits.
+    #[inline]
+    pub fn of_bits(bits: u32) -> ValueKind {
+        KINDS[(bits & 7) as usize]
+    }
+}
+
 const OWN: u32 = 1 << 31;
 const KIND_SHIFT: u32 = 28;
 const LEN_MASK: u32 = (1 << KIND_SHIFT) - 1;
@@ -72,7 +80,7 @@ impl Slot {
     /// The value's kind.
     #[inline]
     pub fn kind(self) -> ValueKind {
-        KINDS[(self.meta >> KIND_SHIFT & 7) as usize]
+        ValueKind::of_bits(self.meta >> KIND_SHIFT)
     }
 
     /// The same bytes under another kind.

@@ -234,10 +234,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes a varint takes.
+/// How many bytes a varint takes: 1 to 10.
 #[inline]
-pub fn varint_len(value: u64) -> usize {
-    ((63 - (value | 1).leading_zeros() as usize) / 7) + 1
+pub const fn varint_len(value: u64) -> usize {
+    (((value | 1).ilog2() * 9 + 73) / 64) as usize
 }
 
 /// How many bytes a length-delimited field with a one-byte tag takes.

@@ -16,6 +16,7 @@ pub mod process;
 pub mod prometheus;
 pub mod remote_write;
 pub mod rising;
+pub mod scraped;
 pub mod server;
 pub mod steadyline;
 pub mod tools;

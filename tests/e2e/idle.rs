@@ -94,7 +94,8 @@ fn resident(process: &Process) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
 }
 
-async fn start(backend: &Backend, limit: &str) -> (Steadyline, u16, u16) {
+/// OTLP in, remote write out; and the ports.
+fn config(backend: &Backend, limit: &str) -> (String, u16, u16) {
     let (grpc, http) = (free_port(), free_port());
     let config = format!(
         "
@@ -111,6 +112,11 @@ service:
 ",
         backend.url()
     );
+    (config, grpc, http)
+}
+
+async fn start(backend: &Backend, limit: &str) -> (Steadyline, u16, u16) {
+    let (config, grpc, http) = config(backend, limit);
     (Launch::new(&config).run().await, grpc, http)
 }
 
@@ -150,19 +156,7 @@ async fn ten_thousand_idle_connections_disturb_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_runs_out_of_files_still_answers() {
     let backend = Backend::willing().await;
-    let (grpc, http) = (free_port(), free_port());
-    let config = format!(
-        "
-receivers:
-  otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:{grpc}\"}}, http: {{endpoint: \"127.0.0.1:{http}\"}}}}}}
-exporters:
-  prometheusremotewrite: {{endpoint: \"{}\"}}
-service:
-  pipelines:
-    metrics: {{receivers: [otlp], exporters: [prometheusremotewrite]}}
-",
-        backend.url()
-    );
+    let (config, grpc, http) = config(&backend, "");
     let mut steadyline = Launch::new(&config).under(&["prlimit", "--nofile=256:256"]).run().await;
     let idle = open(http, b"", 600, &Grpc::metrics(grpc)).await;
     by_http(http).await;

@@ -2,41 +2,17 @@
 //! label by label, value by value, and what vanishes ends alike.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use http::Response;
 
 use crate::common::prometheus::Prometheus;
-use crate::common::server::{Reply, Server};
+use crate::common::scraped::{ESCAPES, FAMILIES, LEVELS, TEXT_FORMAT, Target};
 use crate::common::steadyline::{Launch, unix_seconds};
 use crate::common::wait::until_true;
 
-const PAGE: &str = r#"# HELP plain a counter with \\ and \n in its help
-# TYPE plain counter
-plain{path="C:\\x",quote="\"",line="a\nb",empty="",z="1",A="2"} 1027
-plain_total{code="200"} 3
-# TYPE level gauge
-level{kind="nan"} NaN
-level{kind="inf"} +Inf
-level{kind="minus"} -Inf
-level{kind="small"} 5e-324
-level{kind="large"} 1.7976931348623157e308
-level{kind="zero"} -0
-# TYPE took_seconds histogram
-took_seconds_bucket{route="/",le="0.5"} 24
-took_seconds_bucket{route="/",le="1"} 33
-took_seconds_bucket{route="/",le="+Inf"} 144
-took_seconds_sum{route="/"} 53.25
-took_seconds_count{route="/"} 144
-# TYPE wait_seconds summary
-wait_seconds{quantile="0.5"} 4.5
-wait_seconds{quantile="0.99"} NaN
-wait_seconds_sum 17
-wait_seconds_count 2
-untyped_thing{job="mine",instance="theirs",exported_job="both"} 7
-:colons:in:a:name 1
-"#;
+/// What both scrape, besides what is gone after a while.
+fn page() -> String {
+    let (total, levels) = ("plain_total{code=\"200\"} 3\n", "level{kind=\"small\"} 5e-324\nlevel{kind=\"zero\"} -0\n");
+    [ESCAPES, total, LEVELS, levels, FAMILIES, ":colons:in:a:name 1\n"].concat()
+}
 
 /// Series without their job, as (labels, value's bits); what a scrape says of itself without its value.
 async fn seen(prometheus: &Prometheus, job: &str) -> BTreeMap<String, String> {
@@ -51,17 +27,8 @@ async fn seen(prometheus: &Prometheus, job: &str) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_and_we_see_the_same() {
-    let leaves = Arc::new(AtomicBool::new(false));
-    let gone = Arc::clone(&leaves);
-    let target = Server::start(move |_| {
-        let page = if gone.load(Ordering::SeqCst) { PAGE.to_string() } else { format!("{PAGE}leaves{{a=\"b\"}} 1\n") };
-        let mut response = Response::new(page.into());
-        let text = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, text);
-        async move { Reply::Answer(response) }
-    })
-    .await;
-    let prometheus = Prometheus::scraping(&target.address.to_string()).await;
+    let target = Target::start(TEXT_FORMAT, b"leaves{a=\"b\"} 1\n", page().as_bytes()).await;
+    let prometheus = Prometheus::scraping(&target.address().to_string()).await;
     let config = format!(
         "
 receivers:
@@ -76,7 +43,7 @@ service:
   pipelines:
     metrics: {{receivers: [prometheus], processors: [batch], exporters: [prometheusremotewrite]}}
 ",
-        target.address,
+        target.address(),
         prometheus.write_url()
     );
     let mut steadyline = Launch::new(&config).run().await;
@@ -90,7 +57,7 @@ service:
     assert_eq!(ours, theirs);
     assert!(ours.keys().any(|labels| labels.contains("leaves")));
 
-    leaves.store(true, Ordering::SeqCst);
+    target.leave();
     until_true("the series to end for both", async || {
         let (theirs, ours) = both().await;
         ![theirs, ours].iter().any(|series| series.keys().any(|labels| labels.contains("leaves")))

@@ -1,42 +1,18 @@
 //! One target, scraped by the Go Collector and by Steadyline: what both write to remote write is the same.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
-
-use bytes::Bytes;
-use http::Response;
 
 use crate::collector::same;
 use crate::common::remote_write::Series;
-use crate::common::server::{Reply, Server};
+use crate::common::scraped::{ESCAPES, FAMILIES, LEVELS, TEXT_FORMAT, Target};
 use crate::common::steadyline::Launch;
 use crate::common::wait::until_true;
 use crate::pair::collector;
 use crate::receiver::{Receiver, lines};
 
-const TEXT: &str = r#"# HELP plain a counter with \\ and \n in its help
-# TYPE plain counter
-plain{path="C:\\x",quote="\"",line="a\nb",empty="",z="1",A="2"} 1027
-# TYPE plain_total counter
+/// What the page has besides what is compared with Prometheus too.
+const COUNTERS: &str = r#"# TYPE plain_total counter
 plain_total{code="200"} 3
-# TYPE level gauge
-level{kind="nan"} NaN
-level{kind="inf"} +Inf
-level{kind="minus"} -Inf
-level{kind="large"} 1.7976931348623157e308
-# TYPE took_seconds histogram
-took_seconds_bucket{route="/",le="0.5"} 24
-took_seconds_bucket{route="/",le="1"} 33
-took_seconds_bucket{route="/",le="+Inf"} 144
-took_seconds_sum{route="/"} 53.25
-took_seconds_count{route="/"} 144
-# TYPE wait_seconds summary
-wait_seconds{quantile="0.5"} 4.5
-wait_seconds{quantile="0.99"} NaN
-wait_seconds_sum 17
-wait_seconds_count 2
-untyped_thing{job="mine",instance="theirs",exported_job="both"} 7
 django_http_requests_total_by_method_total{method="GET"} 9
 "#;
 
@@ -63,19 +39,7 @@ const LEAVES: &[u8] = b"# TYPE leaves gauge\nleaves{a=\"b\"} 1\n";
 const LEAVES_PROTOBUF: &[u8] =
     b"\x1f\x0a\x06leaves\x18\x01\x22\x13\x0a\x06\x0a\x01a\x12\x01b\x12\x09\x09\0\0\0\0\0\0\xf0\x3f";
 
-/// A target of a type of content; what leaves is gone when told.
-async fn target(kind: &'static str, leaves: &'static [u8], page: &'static [u8], gone: &Arc<AtomicBool>) -> Server {
-    let gone = Arc::clone(gone);
-    Server::start(move |_| {
-        let leaves: &[u8] = if gone.load(Ordering::SeqCst) { b"" } else { leaves };
-        let mut response = Response::new(Bytes::from([leaves, page].concat()));
-        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-        async move { Reply::Answer(response) }
-    })
-    .await
-}
-
-fn config(target: &Server, receiver: &Receiver, exporter: &str) -> String {
+fn config(target: &Target, receiver: &Receiver, exporter: &str) -> String {
     format!(
         "
 receivers:
@@ -92,7 +56,7 @@ service:
   pipelines:
     metrics: {{receivers: [prometheus], exporters: [prometheusremotewrite]}}
 ",
-        target.address,
+        target.address(),
         receiver.url()
     )
 }
@@ -123,16 +87,15 @@ fn ended(receiver: &Receiver) -> bool {
     seen(receiver).iter().any(|line| line.starts_with("leaves{") && line.ends_with(" stale"))
 }
 
-async fn compare(kind: &'static str, leaves: &'static [u8], page: &'static [u8], least: usize) {
-    let gone = Arc::new(AtomicBool::new(false));
-    let target = target(kind, leaves, page, &gone).await;
+async fn compare(kind: &'static str, leaves: &[u8], page: &[u8], least: usize) {
+    let target = Target::start(kind, leaves, page).await;
     let (theirs, ours) = (Receiver::start().await, Receiver::start().await);
     let folder = tempfile::tempdir().unwrap();
     let _collector = collector(&folder, &config(&target, &theirs, ""), 0).await;
     let mut steadyline = Launch::new(&config(&target, &ours, ", send_exemplars: true")).run().await;
     let sees = |receiver: &Receiver| seen(receiver).iter().any(|line| line.starts_with("leaves{"));
     until_true("both to have scraped", async || sees(&theirs) && sees(&ours)).await;
-    gone.store(true, Ordering::SeqCst);
+    target.leave();
     until_true("the series to end for both", async || ended(&theirs) && ended(&ours)).await;
     let as_ours = |line: String| THEIRS.iter().fold(line, |line, (theirs, ours)| line.replace(theirs, ours));
     let mut theirs: Vec<String> = seen(&theirs).into_iter().map(as_ours).collect();
@@ -145,7 +108,8 @@ async fn compare(kind: &'static str, leaves: &'static [u8], page: &'static [u8],
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
 async fn text_format() {
-    compare("text/plain; version=0.0.4; charset=utf-8", LEAVES, TEXT.as_bytes(), 24).await;
+    let page = [ESCAPES, LEVELS, FAMILIES, COUNTERS].concat();
+    compare(TEXT_FORMAT, LEAVES, page.as_bytes(), 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,10 +122,7 @@ async fn openmetrics() {
 #[ignore = "needs the Go Collector, which tests/peers/run.sh builds"]
 async fn protobuf_with_native_histograms() {
     const KIND: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-    static PAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let seeds = crate::common::tools::root().join("fuzz/seeds/exposition_protobuf");
-        let parts = ["classic", "native", "numbers", "summary"].map(|name| std::fs::read(seeds.join(name)).unwrap());
-        parts.concat()
-    });
-    compare(KIND, LEAVES_PROTOBUF, &PAGE, 10).await;
+    let seeds = crate::common::tools::root().join("fuzz/seeds/exposition_protobuf");
+    let parts = ["classic", "native", "numbers", "summary"].map(|name| std::fs::read(seeds.join(name)).unwrap());
+    compare(KIND, LEAVES_PROTOBUF, &parts.concat(), 10).await;
 }

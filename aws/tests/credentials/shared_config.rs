@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::{Reply, Server, error, identity, session};
-use steadyline_aws::{AssumeRole, AwsConfig, FailureKind, SharedConfig};
+use steadyline_aws::{AccessConfig, AssumeRole, AwsConfig, FailureKind, SharedConfig};
 use steadyline_component::Verdict;
 use steadyline_config::{Duration, Secret};
 
@@ -11,15 +11,18 @@ use steadyline_config::{Duration, Secret};
 fn role(sts: &Server, key: &str) -> AwsConfig {
     AwsConfig {
         region: "eu-west-1".into(),
-        access_key_id: key.into(),
-        secret_access_key: Secret::new("base-secret"),
-        assume_role: AssumeRole {
-            arn: "arn:aws:iam::123456789012:role/amp-writer".into(),
-            external_id: "ext-1".into(),
-            session_name: "stairs".into(),
-            sts_region: "us-west-2".into(),
-            sts_endpoint: sts.url(),
-            duration: Duration::from_secs(1800),
+        access: AccessConfig {
+            access_key_id: key.into(),
+            secret_access_key: Secret::new("base-secret"),
+            assume_role: AssumeRole {
+                arn: "arn:aws:iam::123456789012:role/amp-writer".into(),
+                external_id: "ext-1".into(),
+                session_name: "stairs".into(),
+                sts_region: "us-west-2".into(),
+                sts_endpoint: sts.url(),
+                duration: Duration::from_secs(1800),
+            },
+            ..AccessConfig::default()
         },
         ..AwsConfig::default()
     }
@@ -85,7 +88,7 @@ async fn no_connection_is_told_from_a_refusal() {
     let sts = Server::start(|_| session("NEVER")).await;
     let mut config = role(&sts, "AKNOBODY");
     // Port 1 of loopback: nobody listens there.
-    config.assume_role.sts_endpoint = "http://127.0.0.1:1".into();
+    config.access.assume_role.sts_endpoint = "http://127.0.0.1:1".into();
     let failure = SharedConfig::of(&config).credentials().await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Connection, "{failure}");
     assert!(failure.retryable());
@@ -95,7 +98,7 @@ async fn no_connection_is_told_from_a_refusal() {
 async fn who_am_i_asks_with_the_keys_of_the_config() {
     let sts = Server::start(|_| identity("arn:aws:iam::123456789012:user/poller")).await;
     let mut config = role(&sts, "AKWHO");
-    config.assume_role.arn = String::new();
+    config.access.assume_role.arn = String::new();
     let who = SharedConfig::of(&config).who_am_i().await.unwrap();
     assert_eq!((who.account.as_str(), who.arn.as_str()), ("123456789012", "arn:aws:iam::123456789012:user/poller"));
     assert!(sts.asked()[0].authorization.contains("Credential=AKWHO/"));
@@ -132,7 +135,7 @@ async fn the_check_compares_the_clocks_whatever_sts_answers() {
         let Reply::Body(status, body) = error(403, "SignatureDoesNotMatch", "no") else { unreachable!() };
         let sts = Server::start(move |_| Reply::From(seconds, status, body.clone())).await;
         let mut config = role(&sts, &format!("AKCLOCK{seconds}"));
-        config.assume_role.arn = String::new();
+        config.access.assume_role.arn = String::new();
         let rows = SharedConfig::of(&config).check().await;
         assert_eq!((rows[1].what.as_str(), rows[1].verdict), ("clock", verdict), "{rows:?}");
         assert!(rows[1].detail.contains(detail), "{rows:?}");
@@ -140,8 +143,8 @@ async fn the_check_compares_the_clocks_whatever_sts_answers() {
     }
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut config = role(&Server::start(|_| identity("arn")).await, "AKNOBODY");
-    config.assume_role.arn = String::new();
-    config.assume_role.sts_endpoint = format!("http://{nobody}");
+    config.access.assume_role.arn = String::new();
+    config.access.assume_role.sts_endpoint = format!("http://{nobody}");
     assert_eq!(SharedConfig::of(&config).check().await.len(), 1);
 }
 
@@ -160,8 +163,8 @@ async fn an_expired_session_is_renewed_when_somebody_reports_it() {
 async fn a_proxy_sees_what_is_for_aws() {
     let proxy = Server::start(|_| session("BYPROXY")).await;
     let mut config = role(&proxy, "AKPROXY");
-    config.proxy_url = Secret::new(proxy.url());
-    config.assume_role.sts_endpoint = "http://sts.example.test".into();
+    config.access.proxy_url = Secret::new(proxy.url());
+    config.access.assume_role.sts_endpoint = "http://sts.example.test".into();
     let credentials = SharedConfig::of(&config).credentials().await.unwrap();
     assert_eq!(credentials.access_key_id(), "BYPROXY");
     assert_eq!(proxy.asked()[0].target, "http://sts.example.test/");
@@ -172,7 +175,7 @@ async fn loopback_is_never_asked_by_a_proxy() {
     let proxy = Server::start(|_| error(500, "Proxy", "not me")).await;
     let sts = Server::start(|_| session("DIRECT")).await;
     let mut config = role(&sts, "AKDIRECT");
-    config.proxy_url = Secret::new(proxy.url());
+    config.access.proxy_url = Secret::new(proxy.url());
     assert_eq!(SharedConfig::of(&config).credentials().await.unwrap().access_key_id(), "DIRECT");
     assert!(proxy.asked().is_empty());
 }
@@ -183,9 +186,12 @@ async fn a_missing_authority_file_is_told_at_first_use_and_looked_at_again() {
     let path = directory.path().join("ca.pem");
     let config = AwsConfig {
         region: "us-east-1".into(),
-        access_key_id: "AKCA".into(),
-        secret_access_key: Secret::new("x"),
-        ca_file: path.display().to_string(),
+        access: AccessConfig {
+            access_key_id: "AKCA".into(),
+            secret_access_key: Secret::new("x"),
+            ca_file: path.display().to_string(),
+            ..AccessConfig::default()
+        },
         ..AwsConfig::default()
     };
     let shared = SharedConfig::of(&config);
@@ -200,10 +206,12 @@ async fn a_missing_authority_file_is_told_at_first_use_and_looked_at_again() {
 async fn fixed_keys_need_nobody() {
     let config = AwsConfig {
         region: "us-east-1".into(),
-        access_key_id: "AKFIXED".into(),
-        secret_access_key: Secret::new("secret"),
         endpoint: "http://127.0.0.1:8000".into(),
-        ..AwsConfig::default()
+        access: AccessConfig {
+            access_key_id: "AKFIXED".into(),
+            secret_access_key: Secret::new("secret"),
+            ..AccessConfig::default()
+        },
     };
     let shared = SharedConfig::of(&config);
     assert_eq!(shared.credentials().await.unwrap().access_key_id(), "AKFIXED");

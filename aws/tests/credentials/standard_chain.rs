@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::support::{Reply, Server, session};
-use steadyline_aws::{AwsConfig, SharedConfig};
+use steadyline_aws::{AccessConfig, AwsConfig, SharedConfig};
 
 /// Set for the child; its value is the profile to ask for.
 const CHILD: &str = "STEADYLINE_TEST_PROFILE";
@@ -14,7 +14,10 @@ const CHILD: &str = "STEADYLINE_TEST_PROFILE";
 #[ignore = "the other tests run it, each in an environment of its own"]
 async fn child() {
     let profile = std::env::var(CHILD).unwrap();
-    let shared = SharedConfig::of(&AwsConfig { profile, ..AwsConfig::default() });
+    let shared = SharedConfig::of(&AwsConfig {
+        access: AccessConfig { profile, ..AccessConfig::default() },
+        ..AwsConfig::default()
+    });
     match shared.credentials().await {
         Ok(credentials) => println!("found {} in {}", credentials.access_key_id(), shared.region().await.unwrap()),
         Err(failure) => println!("failed {failure}"),

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use steadyline_component::Outcome;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -154,6 +156,31 @@ pub async fn nobody() -> String {
     format!("http://{}", listener.local_addr().expect("a bound socket has an address"))
 }
 
+/// Every way in which a backend gives no answer is a retry that says why, and names the host. `send` sends something by
+/// an exporter with these keys, `endpoint` and `timeout` among them.
+///
+/// # Panics
+/// It is something else.
+pub async fn no_answer_is_a_retry(send: impl AsyncFn(&str) -> Outcome) {
+    let hanging = Backend::start(|_, _| Reply::Hang).await;
+    let closing = Backend::start(|_, _| Reply::CloseMidResponse).await;
+    for (endpoint, timeout, expected) in [
+        (hanging.url(), "200ms", "timeout"),
+        (closing.url(), "30s", "closed"),
+        (nobody().await, "30s", "connect"),
+        ("http://no-such-host.invalid:1".to_string(), "30s", "dns"),
+        (hanging.url().replace("http:", "https:"), "30s", "tls"),
+    ] {
+        let outcome = send(&format!("endpoint: {endpoint}\ntimeout: {timeout}")).await;
+        let Outcome::Retry { reason, message, after: None } = &outcome else { panic!("{endpoint}: {outcome:?}") };
+        // A resolver that takes its time is a timeout.
+        let is_as_expected = reason == expected || (reason == "timeout" && expected == "dns");
+        assert!(is_as_expected, "{endpoint}: {outcome:?}");
+        let host = endpoint.split("//").nth(1).and_then(|rest| rest.split(':').next()).expect("a URL with a port");
+        assert!(message.contains(host), "{message}");
+    }
+}
+
 async fn serve<S>(stream: S, script: Arc<Script>, log: Arc<Mutex<Vec<Recorded>>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -214,6 +241,16 @@ pub struct TestCertificates {
     pub client: (String, String),
 }
 
+/// The paths of the authority's certificate, of a client's, and of its key.
+pub struct ClientFiles {
+    /// The authority's certificate.
+    pub ca: String,
+    /// The client's certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+}
+
 impl TestCertificates {
     /// A new authority and its certificates.
     pub fn new() -> TestCertificates {
@@ -233,6 +270,17 @@ impl TestCertificates {
             (params.signed_by(&key, &issuer).expect("valid parameters").pem(), key.serialize_pem())
         };
         TestCertificates { ca: issuer.pem(), server: issue(server), client: issue(&["client"]) }
+    }
+
+    /// What a client needs, as files in a folder.
+    pub fn client_files(&self, folder: &Path) -> ClientFiles {
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("the folder can be written to");
+            path.display().to_string()
+        };
+        let (cert, key) = &self.client;
+        ClientFiles { ca: file("ca.pem", &self.ca), cert: file("cert.pem", cert), key: file("key.pem", key) }
     }
 
     /// A server's TLS; with `ask_client` it insists on a client certificate of the same authority.

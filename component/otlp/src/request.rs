@@ -12,7 +12,7 @@ use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use steadyline_component::exporter::time_range_of;
-use steadyline_component::{Block, JoinLimit, Outcome};
+use steadyline_component::{Block, JoinLimit, Outcome, Payload};
 use steadyline_http::{Compression, CompressionParams, Compressor, ConfigProblem};
 use steadyline_telemetry::Signal;
 
@@ -92,6 +92,15 @@ impl RequestFormat {
         };
         let size = plain.len() as u64;
         Ok((self.frame(compressor.compress(plain)?), size))
+    }
+
+    /// A request without anything in it.
+    ///
+    /// # Errors
+    /// Compression failed.
+    pub fn empty(&self) -> io::Result<Payload> {
+        let mut compressor = self.compressor().map_err(io::Error::other)?;
+        Ok(self.close(Bytes::new(), &mut compressor)?.0.into())
     }
 
     /// What [`Block::protocol`] says of blocks in this format: how they are written and compressed.

@@ -1,5 +1,7 @@
 //! Exponential histograms of OTLP as native histograms of Prometheus: same bases, other indices, at most schema 8.
 
+use steadyline_telemetry::metrics::ExponentialHistogramView;
+
 use crate::metric::{Buckets, NativeHistogram, ResetHint, Span};
 use crate::values::sample_bits;
 
@@ -38,6 +40,21 @@ pub struct Exponential<'a> {
     pub positive: Side<'a>,
     /// Observations below zero, by their absolute value.
     pub negative: Side<'a>,
+}
+
+impl<'a> Exponential<'a> {
+    /// A data point of OTLP.
+    pub fn of(view: &'a ExponentialHistogramView<'_>) -> Exponential<'a> {
+        Exponential {
+            scale: view.scale,
+            count: view.count,
+            sum: view.sum,
+            zero_count: view.zero_count,
+            zero_threshold: view.zero_threshold,
+            positive: Side { offset: view.positive.offset, counts: &view.positive.counts },
+            negative: Side { offset: view.negative.offset, counts: &view.negative.counts },
+        }
+    }
 }
 
 /// Why a data point cannot be a native histogram.

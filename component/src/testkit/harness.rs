@@ -241,6 +241,11 @@ impl ProcessorHarness {
         &mut *self.processor
     }
 
+    /// How much was dropped for a reason.
+    pub fn dropped(&self, reason: &str) -> u64 {
+        self.tally.balance().dropped.get(reason).copied().unwrap_or_default()
+    }
+
     fn header(&self) -> Header {
         Header { source: Arc::clone(&self.source), identity: Arc::clone(&self.identity), ..Header::default() }
     }

@@ -73,7 +73,23 @@ steadyline_http::with_client_keys! {
     }
 }
 
-/// The shared keys as a component's config has them.
+/// What receiver and processor have alike, beside their own keys by [`Flat`](steadyline_config::Flat): what of a plugin
+/// outlives an instance of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginConfig {
+    /// The id of a storage extension that keeps the plugin's keys and values across restarts. Unless given, they end with
+    /// the process.
+    pub storage: Option<ComponentId>,
+    /// When a plugin that fails is tried again.
+    pub restart: Restart,
+    /// A folder for compiled code, so that a large plugin starts at once the next time. Nobody but this user may write into
+    /// it: code is run from it. Made if it is not there. Unless given, the plugin is compiled at every start.
+    pub cache_directory: String,
+}
+
+/// All that a plugin runs by, as a component's config has it: the shared keys, and those of its own that say the same with
+/// other words or other defaults.
 #[derive(Debug)]
 pub struct Keys<'a> {
     /// `path`.
@@ -82,14 +98,10 @@ pub struct Keys<'a> {
     pub config: &'a serde_json::Value,
     /// `limits`.
     pub limits: &'a Limits,
-    /// `restart`.
-    pub restart: &'a Restart,
-    /// `cache_directory`.
-    pub cache_directory: &'a str,
-    /// `storage`.
-    pub storage: Option<&'a ComponentId>,
     /// `http`; processors have none.
     pub http: Option<&'a HttpConfig>,
+    /// What is shared.
+    pub plugin: &'a PluginConfig,
 }
 
 /// What a plugin runs with.
@@ -133,7 +145,8 @@ impl Keys<'_> {
         if !cfg!(feature = "runtime") {
             context.error("", crate::NOT_BUILT);
         }
-        let storage = match self.storage {
+        let PluginConfig { storage, restart, cache_directory } = self.plugin;
+        let storage = match storage {
             Some(id) => Some((context.storage("storage", id)?, context.owner(kind))),
             None => None,
         };
@@ -146,8 +159,8 @@ impl Keys<'_> {
             path: PathBuf::from(self.path),
             config: self.config.to_string(),
             limits: self.limits.clone(),
-            restart: self.restart.clone(),
-            cache_directory: Some(self.cache_directory).filter(|path| !path.is_empty()).map(PathBuf::from),
+            restart: restart.clone(),
+            cache_directory: Some(cache_directory).filter(|path| !path.is_empty()).map(PathBuf::from),
             storage,
             grant,
             clock: context.clock.clone(),
@@ -157,8 +170,8 @@ impl Keys<'_> {
 
     fn problems(&self) -> Vec<(&'static str, &'static str)> {
         let Limits { memory, cpu_time, output, state, fuel } = self.limits;
-        let Restart { initial_interval, max_interval } = self.restart;
-        let relative = !self.cache_directory.is_empty() && !self.cache_directory.starts_with('/');
+        let PluginConfig { restart: Restart { initial_interval, max_interval }, cache_directory, .. } = self.plugin;
+        let relative = !cache_directory.is_empty() && !cache_directory.starts_with('/');
         let rules = [
             (self.path.is_empty(), "path", "it must name the plugin's file, a WebAssembly component"),
             (*memory < ByteSize::kib(64), "limits.memory", "expected at least 64KiB, one page"),

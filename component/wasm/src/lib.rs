@@ -52,7 +52,7 @@ pub use plugin::{Guest, Plugin};
 #[cfg(feature = "runtime")]
 pub use wait::Waiter;
 
-pub use config::{HttpConfig, Keys, Limits, Restart, Settings};
+pub use config::{HttpConfig, Keys, Limits, PluginConfig, Restart, Settings};
 pub use report::Failure;
 
 /// What a build without the feature says of a plugin.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use steadyline_component::{Clock, Instrument, Meter};
+use steadyline_component::{Clock, Instrument, LogPause, Meter};
 
 /// The file cannot be read, is no component, or does not export what it must.
 pub const NOT_LOADED: &str = "not_loaded";
@@ -63,13 +63,7 @@ pub struct Report {
     failures: Arc<BTreeMap<&'static str, Arc<Instrument>>>,
     calls: Arc<Instrument>,
     replaced: Arc<Instrument>,
-    told: Arc<Mutex<BTreeMap<&'static str, Told>>>,
-}
-
-#[derive(Debug, Default)]
-struct Told {
-    at: Option<Duration>,
-    untold: u64,
+    telling: Arc<Mutex<BTreeMap<&'static str, LogPause>>>,
 }
 
 impl Report {
@@ -85,7 +79,7 @@ impl Report {
             failures: Arc::new(REASONS.map(failure).into()),
             calls: meter.counter("wasm_calls", "Calls of the plugin.", &[]),
             replaced: meter.counter("wasm_replaced", "Instances of the plugin that were replaced by new ones.", &[]),
-            told: Arc::default(),
+            telling: Arc::default(),
         }
     }
 
@@ -109,14 +103,10 @@ impl Report {
     /// Tells of a failure, unless one of its reason was told of late.
     pub fn tell(&self, failure: &Failure, what_happens: &str) {
         let now = self.clock.now().mono;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = told.entry(failure.reason).or_default();
-        if told.at.is_some_and(|at| now.saturating_sub(at) < GAP) {
-            told.untold += 1;
-            return;
-        }
-        told.at = Some(now);
-        let (component, reason, more) = (&*self.component, failure.reason, std::mem::take(&mut told.untold));
+        let mut telling = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = telling.entry(failure.reason).or_insert(LogPause::new(GAP));
+        let Some(more) = pause.pass(now) else { return };
+        let (component, reason) = (&*self.component, failure.reason);
         tracing::warn!(component, reason, more, "{failure}; {what_happens}");
     }
 }
@@ -145,6 +135,7 @@ mod tests {
             meter.read().iter().find(is).unwrap().value()
         };
         assert_eq!((counted(TRAP), counted(TIMEOUT), counted(MEMORY)), (2.0, 1.0, 0.0));
-        assert_eq!(report.told.lock().unwrap()[TRAP].untold, 1);
+        let mut telling = report.telling.lock().unwrap();
+        assert_eq!(telling.get_mut(TRAP).unwrap().pass(clock.now().mono + GAP), Some(1), "the second was left out");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The workspace of plugins, `plugins/` of the repository.
 pub fn plugins() -> PathBuf {
@@ -37,6 +37,15 @@ pub fn plugin(package: &str) -> PathBuf {
         "cannot build the plugin `{package}`; is the target there? rustup target add wasm32-wasip2"
     );
     target.join(format!("wasm32-wasip2/release/{}.wasm", package.replace('-', "_")))
+}
+
+/// The plugin that does what its config says, built once for all tests of a process.
+///
+/// # Panics
+/// As [`plugin`].
+pub fn probe() -> &'static str {
+    static PROBE: OnceLock<PathBuf> = OnceLock::new();
+    PROBE.get_or_init(|| plugin("probe")).to_str().expect("a path of ours")
 }
 
 /// The component of a Python plugin, by its module. `tests/wasm.sh` builds them and says where they are.

@@ -19,30 +19,36 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{OtlpCompression, OtlpProtocol, OtlpPush};
 
+/// The same steps on two builders that share names and no trait.
+macro_rules! built {
+    ($exporter:ident, $config:ident, $target:expr, $clock:ident) => {{
+        let (target, builder) = ($target?, $exporter::builder());
+        match $config.protocol {
+            OtlpProtocol::Grpc => {
+                let builder = builder.with_tonic().with_channel(channel($config, &target)?);
+                compressed($config, builder.with_metadata(metadata($config)?), WithTonicConfig::with_compression)
+                    .with_timeout($config.timeout.get())
+                    .build()
+            }
+            OtlpProtocol::HttpProtobuf => {
+                let builder = builder.with_http().with_http_client(HttpTransport::new($config, &target, $clock)?);
+                compressed($config, builder.with_headers(HashMap::new()), WithHttpConfig::with_compression)
+                    .with_protocol(Protocol::HttpBinary)
+                    .with_endpoint(target.to_string())
+                    .with_timeout($config.timeout.get())
+                    .build()
+            }
+        }
+        .map_err(|error| not_made(&error))
+    }};
+}
+
 /// An exporter of metrics.
 ///
 /// # Errors
 /// The certificates cannot be used, or the endpoint is none (which the check of the config has found before).
 pub(super) fn metrics(config: &OtlpPush, clock: &Clock) -> Result<MetricExporter, StartError> {
-    let target = target(config, "/v1/metrics")?;
-    let builder = MetricExporter::builder();
-    match config.protocol {
-        OtlpProtocol::Grpc => {
-            let builder = builder.with_tonic().with_channel(channel(config, &target)?);
-            compressed(config, builder.with_metadata(metadata(config)?), WithTonicConfig::with_compression)
-                .with_timeout(config.timeout.get())
-                .build()
-        }
-        OtlpProtocol::HttpProtobuf => {
-            let builder = builder.with_http().with_http_client(HttpTransport::new(config, &target, clock)?);
-            compressed(config, builder.with_headers(HashMap::new()), WithHttpConfig::with_compression)
-                .with_protocol(Protocol::HttpBinary)
-                .with_endpoint(target.to_string())
-                .with_timeout(config.timeout.get())
-                .build()
-        }
-    }
-    .map_err(|error| not_made(&error))
+    built!(MetricExporter, config, target(config, "/v1/metrics"), clock)
 }
 
 /// An exporter of spans.
@@ -50,25 +56,7 @@ pub(super) fn metrics(config: &OtlpPush, clock: &Clock) -> Result<MetricExporter
 /// # Errors
 /// As [`metrics`].
 pub(super) fn spans(config: &OtlpPush, clock: &Clock) -> Result<SpanExporter, StartError> {
-    let target = target(config, "/v1/traces")?;
-    let builder = SpanExporter::builder();
-    match config.protocol {
-        OtlpProtocol::Grpc => {
-            let builder = builder.with_tonic().with_channel(channel(config, &target)?);
-            compressed(config, builder.with_metadata(metadata(config)?), WithTonicConfig::with_compression)
-                .with_timeout(config.timeout.get())
-                .build()
-        }
-        OtlpProtocol::HttpProtobuf => {
-            let builder = builder.with_http().with_http_client(HttpTransport::new(config, &target, clock)?);
-            compressed(config, builder.with_headers(HashMap::new()), WithHttpConfig::with_compression)
-                .with_protocol(Protocol::HttpBinary)
-                .with_endpoint(target.to_string())
-                .with_timeout(config.timeout.get())
-                .build()
-        }
-    }
-    .map_err(|error| not_made(&error))
+    built!(SpanExporter, config, target(config, "/v1/traces"), clock)
 }
 
 /// Why something could not be sent, for people.

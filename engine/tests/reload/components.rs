@@ -12,19 +12,8 @@ use steadyline_telemetry::Signal;
 use crate::keeper::{KeeperFactory, MemoryFactory};
 use crate::support::{
     BackendFactory, FolderFactory, HalvesFactory, JoinFactory, NameConfig, PollFactory, SourceFactory, WitnessFactory,
-    stage,
+    spec, stage,
 };
-
-pub const fn spec(name: &'static str) -> Spec {
-    Spec {
-        name,
-        aliases: &[],
-        stability: Stability::Alpha,
-        signals: &[Signal::Metrics],
-        summary: "for tests",
-        unsupported: &[],
-    }
-}
 
 /// Remembers the last line of each series and whose it is; says what it remembers when it is asked for `recall`, and
 /// ends the series of a source that is removed.

@@ -9,8 +9,7 @@ use steadyline_component::testkit::{self, MemoryStorage};
 use steadyline_component::*;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::components::spec;
-use crate::support::NameConfig;
+use crate::support::{NameConfig, spec};
 
 static STORAGES: Mutex<BTreeMap<String, MemoryStorage>> = Mutex::new(BTreeMap::new());
 

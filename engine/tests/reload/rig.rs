@@ -9,6 +9,7 @@ pub use steadyline_engine::{Changes, Reloaded, Running, Shared, build};
 
 pub use crate::components::{PORTS, registry};
 pub use crate::support::{PollAct, assert_conserved, dropped, output, send, stage, until};
+use crate::support::{reload_with, start_with};
 
 /// A running engine.
 pub struct Rig {
@@ -18,19 +19,12 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start(yaml: &str) -> Rig {
-        let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-        let shared = Shared::new(Clock::scaled(1_000_000_000_000_000, 1.0));
-        let graph = tree.and_then(|tree| build(&tree.root, &registry(), &shared, &mut diagnostics));
-        let graph = graph.unwrap_or_else(|| panic!("{}", diagnostics.to_text(false)));
-        Rig { running: graph.start().await.unwrap(), shared }
+        let (running, shared) = start_with(&registry(), yaml, Clock::scaled(1_000_000_000_000_000, 1.0)).await;
+        Rig { running, shared }
     }
 
     pub async fn try_reload(&mut self, yaml: &str) -> (Reloaded, Diagnostics) {
-        let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
-        let (_never, abort) = Shutdown::new();
-        let root = tree.unwrap().root;
-        let verdict = self.running.reload(&root, &registry(), &abort, &mut diagnostics).await;
-        (verdict, diagnostics)
+        reload_with(&registry(), &mut self.running, yaml).await
     }
 
     pub async fn reload(&mut self, yaml: &str) -> Changes {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its part")]
 
 mod folder;
+pub mod lease;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,8 +15,8 @@ use steadyline_component::exporter::{DeliveryConfig, QueueConfig, RetryConfig};
 use steadyline_component::factory::Component;
 use steadyline_component::testkit;
 use steadyline_component::*;
-use steadyline_config::{ByteSize, Source, load};
-use steadyline_engine::{Graph, Registry, Running, Shared, build};
+use steadyline_config::{ByteSize, Diagnostics, Source, load};
+use steadyline_engine::{Graph, Registry, Reloaded, Running, Shared, build};
 use steadyline_telemetry::Signal;
 
 pub use folder::FolderFactory;
@@ -79,7 +80,8 @@ pub struct NameConfig {
     pub sending_queue: Option<QueueConfig>,
 }
 
-const fn spec(name: &'static str) -> Spec {
+/// A component of that name, for metrics.
+pub const fn spec(name: &'static str) -> Spec {
     Spec {
         name,
         aliases: &[],
@@ -429,6 +431,23 @@ pub fn graph(yaml: &str, clock: Clock) -> Result<Graph, String> {
         })
         .collect();
     made.ok_or_else(|| lines.join("\n"))
+}
+
+/// Starts a config with components of the test's own.
+pub async fn start_with(registry: &Registry, yaml: &str, clock: Clock) -> (Running, Shared) {
+    let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
+    let shared = Shared::new(clock);
+    let graph = tree.and_then(|tree| build(&tree.root, registry, &shared, &mut diagnostics));
+    let graph = graph.unwrap_or_else(|| panic!("{}", diagnostics.to_text(false)));
+    (graph.start().await.unwrap(), shared)
+}
+
+/// Gives a running engine another config.
+pub async fn reload_with(registry: &Registry, running: &mut Running, yaml: &str) -> (Reloaded, Diagnostics) {
+    let (tree, mut diagnostics) = load(&[Source::inline("test.yaml", yaml)], &[], &|_: &str| None);
+    let (_never, abort) = Shutdown::new();
+    let verdict = running.reload(&tree.unwrap().root, registry, &abort, &mut diagnostics).await;
+    (verdict, diagnostics)
 }
 
 pub async fn start(yaml: &str, clock: Clock) -> (Running, Shared) {

@@ -134,12 +134,6 @@ impl GrpcSender {
         let message = format!("no answer from `{}` within {:?}", self.peer, self.timeout);
         TransportError::new(TransportErrorKind::Timeout, message)
     }
-
-    /// A request without anything in it.
-    fn empty(&self) -> std::io::Result<Payload> {
-        let mut compressor = self.format.compressor().map_err(std::io::Error::other)?;
-        Ok(self.format.close(Bytes::new(), &mut compressor)?.0.into())
-    }
 }
 
 #[async_trait]
@@ -168,7 +162,7 @@ impl Sender for GrpcSender {
     }
 
     async fn check(&self) -> Vec<CheckRow> {
-        let outcome = match self.empty() {
+        let outcome = match self.format.empty() {
             Ok(payload) => self.call(&payload, 0, None).await,
             Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
         };

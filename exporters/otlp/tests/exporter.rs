@@ -21,7 +21,7 @@ use steadyline_component::{
     Sender, Tally, TraceParent, Verdict,
 };
 use steadyline_exporter_otlp::OtlpFactory;
-use steadyline_http::testkit::{Backend, Recorded, Reply, TestCertificates, nobody};
+use steadyline_http::testkit::{Backend, ClientFiles, Recorded, Reply, TestCertificates, no_answer_is_a_retry};
 
 const POINTS: &str = r#"
     resource{env="dev"}
@@ -201,23 +201,7 @@ async fn a_message_that_is_too_large_is_halved() {
 
 #[tokio::test]
 async fn no_answer_is_a_retry_that_says_why() {
-    let hanging = Backend::start(|_, _| Reply::Hang).await;
-    let closing = Backend::start(|_, _| Reply::CloseMidResponse).await;
-    for (endpoint, timeout, expected) in [
-        (hanging.url(), "200ms", "timeout"),
-        (closing.url(), "30s", "closed"),
-        (nobody().await, "30s", "connect"),
-        ("http://no-such-host.invalid:1".to_string(), "30s", "dns"),
-        (hanging.url().replace("http:", "https:"), "30s", "tls"),
-    ] {
-        let outcome = send(&format!("endpoint: {endpoint}\ntimeout: {timeout}")).await;
-        let Outcome::Retry { reason, message, after: None } = &outcome else { panic!("{endpoint}: {outcome:?}") };
-        // A resolver that takes its time is a timeout.
-        let is_as_expected = reason == expected || (reason == "timeout" && expected == "dns");
-        assert!(is_as_expected, "{endpoint}: {outcome:?}");
-        let host = endpoint.split("//").nth(1).unwrap().split(':').next().unwrap();
-        assert!(message.contains(host), "{message}");
-    }
+    no_answer_is_a_retry(send).await;
 }
 
 #[tokio::test]
@@ -243,13 +227,7 @@ async fn what_is_not_grpc_is_said_to_be_so() {
 async fn tls_and_mutual_tls() {
     let certificates = TestCertificates::new();
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let ca = file("ca.pem", &certificates.ca);
-    let (cert, key) = (file("cert.pem", &certificates.client.0), file("key.pem", &certificates.client.1));
+    let ClientFiles { ca, cert, key } = certificates.client_files(folder.path());
     let plain = Backend::start_tls(certificates.server_config(false), |_, _| status(0, "")).await;
     let mutual = Backend::start_tls(certificates.server_config(true), |_, _| status(0, "")).await;
     let cases = [

@@ -51,12 +51,6 @@ impl HttpSender {
             Err(error) => error.into(),
         }
     }
-
-    /// A request without anything in it.
-    fn empty(&self) -> std::io::Result<Payload> {
-        let mut compressor = self.format.compressor().map_err(std::io::Error::other)?;
-        Ok(self.format.close(bytes::Bytes::new(), &mut compressor)?.0.into())
-    }
 }
 
 #[async_trait]
@@ -85,7 +79,7 @@ impl Sender for HttpSender {
     }
 
     async fn check(&self) -> Vec<CheckRow> {
-        let outcome = match self.empty() {
+        let outcome = match self.format.empty() {
             Ok(payload) => self.post(&payload, 0, None).await,
             Err(error) => Outcome::Reject { reason: "encode".into(), message: error.to_string() },
         };

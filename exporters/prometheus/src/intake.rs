@@ -11,7 +11,7 @@ use steadyline_telemetry::{Metrics, Point, ShapeId};
 
 use crate::config::Rules;
 use crate::labels::put_label;
-use crate::losses::{Loss, Losses};
+use crate::losses::{self, Loss, Losses};
 use crate::plan::{Fixed, Plan, resource_texts};
 use crate::store::{FamilyMut, Head, Put, Series, Store};
 use crate::value::{self, Value, kind_of};
@@ -79,7 +79,7 @@ impl Intake {
             }
         }
         tally.merged(merged);
-        self.losses.settle(tally, now.mono);
+        self.losses.settle(tally, now.mono, losses::warn);
     }
 
     /// Shows what a resource is, unless there is nothing to say. It is no point: nothing is counted for it.

@@ -2,7 +2,7 @@
 
 use steadyline_prometheus::exposition::{Histogram, SampleValue, Summary};
 use steadyline_prometheus::labels::is_taken_by_format;
-use steadyline_prometheus::native::{Exponential, Native, Side};
+use steadyline_prometheus::native::{Exponential, Native};
 use steadyline_prometheus::{MetricKind, TranslationStrategy, label_name, put_attribute};
 use steadyline_telemetry::metrics::{self, ExponentialHistogramView, HistogramView, SummaryView};
 use steadyline_telemetry::{MetricKind as OtlpKind, Metrics, Point, Temporality};
@@ -122,15 +122,7 @@ fn explicit(view: &HistogramView<'_>) -> Result<Explicit, Loss> {
 
 fn native(view: &ExponentialHistogramView<'_>) -> Result<Native, Loss> {
     let mut native = Native::default();
-    native.convert(&Exponential {
-        scale: view.scale,
-        count: view.count,
-        sum: view.sum,
-        zero_count: view.zero_count,
-        zero_threshold: view.zero_threshold,
-        positive: Side { offset: view.positive.offset, counts: &view.positive.counts },
-        negative: Side { offset: view.negative.offset, counts: &view.negative.counts },
-    })?;
+    native.convert(&Exponential::of(view))?;
     Ok(native)
 }
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use steadyline_component::{Area, Change, StorageError, async_trait};
+use steadyline_component::{Area, Change, StorageError, StorageHealth, async_trait};
 use tokio::sync::Mutex;
 
-use crate::extension::Health;
 use crate::journal;
 use crate::table::{Table, Waiting, WriteError};
 
@@ -24,7 +23,7 @@ pub(crate) struct TableArea {
     table: Arc<Table>,
     owner: String,
     holder: String,
-    health: Arc<Health>,
+    health: Arc<StorageHealth>,
     /// A large commit that is made and not applied yet.
     waiting: Mutex<Vec<Change>>,
 }
@@ -35,7 +34,7 @@ impl TableArea {
         table: Arc<Table>,
         owner: String,
         holder: String,
-        health: Arc<Health>,
+        health: Arc<StorageHealth>,
     ) -> Result<TableArea, StorageError> {
         let left = table.take(&owner, &holder).await?;
         let area = TableArea { table, owner, holder, health, waiting: Mutex::default() };

@@ -1,12 +1,12 @@
 //! The extension: one connection to the table, and an area for each owner.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use steadyline_aws::TablePlace;
 use steadyline_component::{
-    Area, CheckRow, ComponentStatus, Extension, Folder, Host, IamStatement, Instrument, Meter, Owner, StartError,
-    Status, Storage, StorageError, Verdict, async_trait,
+    Area, CheckRow, Extension, Folder, Host, IamStatement, Meter, Owner, StartError, Status, Storage, StorageError,
+    StorageHealth, Verdict, async_trait,
 };
 use tokio::sync::OnceCell;
 
@@ -14,23 +14,13 @@ use crate::area::TableArea;
 use crate::config::StorageConfig;
 use crate::table::Table;
 
-/// After so many failures one after another the extension counts as failing at its work.
-const DEGRADED_AFTER: u32 = 3;
-
 /// State in a table.
 pub struct DynamoDbStorage {
     config: StorageConfig,
     place: TablePlace,
     id: String,
     table: OnceCell<Arc<Table>>,
-    health: Arc<Health>,
-}
-
-/// How writing goes.
-pub(crate) struct Health {
-    status: OnceLock<ComponentStatus>,
-    in_a_row: Mutex<u32>,
-    failures: Arc<Instrument>,
+    health: Arc<StorageHealth>,
 }
 
 impl DynamoDbStorage {
@@ -38,7 +28,7 @@ impl DynamoDbStorage {
     pub(crate) fn new(config: StorageConfig, place: TablePlace, id: String, meter: &Meter) -> DynamoDbStorage {
         let help = "Changes that could not be kept, and were tried.";
         let failures = meter.counter("dynamodb_storage_failures", help, &[]);
-        let health = Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures });
+        let health = Arc::new(StorageHealth::new(failures));
         DynamoDbStorage { config, place, id, table: OnceCell::new(), health }
     }
 
@@ -73,8 +63,8 @@ impl Storage for DynamoDbStorage {
 #[async_trait]
 impl Extension for DynamoDbStorage {
     async fn start(&self, host: &Host) -> Result<(), StartError> {
-        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.id)));
-        status.set(Status::Ok);
+        self.health.start(&host.board, &self.id);
+        self.health.set(Status::Ok);
         Ok(())
     }
 
@@ -110,28 +100,5 @@ impl Extension for DynamoDbStorage {
             conditions: Vec::new(),
         };
         std::iter::once(keep).chain(self.place.permissions()).collect()
-    }
-}
-
-impl Health {
-    pub(crate) fn note(&self, result: &Result<(), StorageError>) {
-        let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
-        let Err(error) = result else {
-            if std::mem::take(&mut *in_a_row) >= DEGRADED_AFTER {
-                self.set(Status::Ok);
-            }
-            return;
-        };
-        self.failures.add(1.0);
-        *in_a_row = in_a_row.saturating_add(1);
-        if *in_a_row >= DEGRADED_AFTER {
-            self.set(Status::Degraded(format!("state cannot be kept: {error}")));
-        }
-    }
-
-    fn set(&self, status: Status) {
-        if let Some(component) = self.status.get() {
-            component.set(status);
-        }
     }
 }

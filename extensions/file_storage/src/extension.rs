@@ -3,20 +3,17 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use steadyline_component::{
-    Adaptable, Area, Change, CheckRow, Clock, ComponentStatus, Extension, Folder, Host, Instrument, Meter, Owner,
-    StartError, Status, Storage, StorageError, Verdict, async_trait,
+    Adaptable, Area, Change, CheckRow, Clock, Extension, Folder, Host, Instrument, Meter, Owner, StartError, Status,
+    Storage, StorageError, StorageHealth, Verdict, async_trait,
 };
 
 use crate::config::Config;
 use crate::database::{Database, OpenError, move_aside};
 use crate::directory::{self, failed};
-
-/// After so many failures one after another the extension counts as failing at its work.
-const DEGRADED_AFTER: u32 = 3;
 
 /// The newest file of each folder, while somebody holds it. As with the lock of a folder, the process has it once: after a
 /// reload, another extension may open the same.
@@ -26,7 +23,7 @@ static OPEN: tokio::sync::Mutex<BTreeMap<PathBuf, Weak<File>>> = tokio::sync::Mu
 pub struct FileStorage {
     opener: Mutex<Arc<Opener>>,
     id: String,
-    health: Arc<Health>,
+    health: Arc<StorageHealth>,
 }
 
 /// What opening a file needs.
@@ -38,17 +35,10 @@ struct Opener {
     moved_aside: Arc<Instrument>,
 }
 
-/// How writing goes.
-struct Health {
-    status: OnceLock<ComponentStatus>,
-    in_a_row: Mutex<u32>,
-    failures: Arc<Instrument>,
-}
-
 /// The file of one owner.
 struct File {
     database: Arc<Mutex<Option<Database>>>,
-    health: Arc<Health>,
+    health: Arc<StorageHealth>,
 }
 
 impl FileStorage {
@@ -60,7 +50,7 @@ impl FileStorage {
         FileStorage {
             opener: Mutex::new(Arc::new(Opener { config, permissions, id: id.clone(), clock, moved_aside })),
             id,
-            health: Arc::new(Health { status: OnceLock::new(), in_a_row: Mutex::default(), failures }),
+            health: Arc::new(StorageHealth::new(failures)),
         }
     }
 
@@ -191,9 +181,9 @@ impl Storage for FileStorage {
 #[async_trait]
 impl Extension for FileStorage {
     async fn start(&self, host: &Host) -> Result<(), StartError> {
-        let status = self.health.status.get_or_init(|| host.board.component(&format!("extension:{}", self.id)));
+        self.health.start(&host.board, &self.id);
         self.opener().prepare().map_err(StartError::new)?;
-        status.set(Status::Ok);
+        self.health.set(Status::Ok);
         Ok(())
     }
 
@@ -204,9 +194,7 @@ impl Extension for FileStorage {
                 tracing::warn!(component = %self.id, %error, "the log of changes stays beside its file; nothing is lost");
             }
         }
-        if let Some(status) = self.health.status.get() {
-            status.set(Status::Stopping);
-        }
+        self.health.set(Status::Stopping);
     }
 
     fn as_storage(self: Arc<Self>) -> Option<Arc<dyn Storage>> {
@@ -290,29 +278,6 @@ impl File {
             }
         })
         .await?
-    }
-}
-
-impl Health {
-    fn note(&self, result: &Result<(), StorageError>) {
-        let mut in_a_row = self.in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
-        let Err(error) = result else {
-            if std::mem::take(&mut *in_a_row) >= DEGRADED_AFTER {
-                self.set(Status::Ok);
-            }
-            return;
-        };
-        self.failures.add(1.0);
-        *in_a_row = in_a_row.saturating_add(1);
-        if *in_a_row >= DEGRADED_AFTER {
-            self.set(Status::Degraded(format!("state cannot be kept: {error}")));
-        }
-    }
-
-    fn set(&self, status: Status) {
-        if let Some(component) = self.status.get() {
-            component.set(status);
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadyline_component::{Batch, Data, Processor, Work};
+use steadyline_component::{Batch, Data, LogPause, Processor, Work};
 use steadyline_telemetry::fingerprint::Fingerprints;
 use steadyline_telemetry::metrics::Patch;
 use steadyline_telemetry::text::series;
@@ -37,8 +37,8 @@ struct Differences {
     streams: Streams<Stream>,
     patch: Patch,
     dropped: BTreeMap<Reason, u64>,
-    /// When a series that found no room may be named again.
-    quiet_until: Duration,
+    /// Between series that found no room and are named.
+    naming: LogPause,
 }
 
 impl CumulativeToDelta {
@@ -52,7 +52,7 @@ impl CumulativeToDelta {
             streams: Streams::new(config.max_streams as usize, patience),
             patch: Patch::default(),
             dropped: BTreeMap::new(),
-            quiet_until: Duration::ZERO,
+            naming: LogPause::new(NAMING_PAUSE),
         };
         CumulativeToDelta { fingerprinter: Fingerprinter::default(), selection, differences }
     }
@@ -110,10 +110,9 @@ impl Differences {
     /// Names a series that found no room, once in a while.
     #[cold]
     fn name(&mut self, metrics: &Metrics, metric: &Metric, point: &Point, now: Duration) {
-        if now < self.quiet_until {
+        if self.naming.pass(now).is_none() {
             return;
         }
-        self.quiet_until = now + NAMING_PAUSE;
         tracing::warn!(
             component = %self.id,
             "{} series are followed and that is `max_streams`: {} and perhaps others are dropped",

@@ -23,10 +23,6 @@ fn harness(yaml: &str) -> ProcessorHarness {
     ProcessorHarness::new::<CumulativeToDeltaFactory>(yaml)
 }
 
-fn dropped(harness: &ProcessorHarness, reason: &str) -> u64 {
-    harness.tally.balance().dropped.get(reason).copied().unwrap_or_default()
-}
-
 #[test]
 fn what_goes_on_is_what_was_added() {
     let mut harness = harness("{initial_value: keep}");
@@ -60,7 +56,7 @@ fn first_points_are_kept_or_not_as_config_says() {
         let mut harness = harness(yaml);
         let first = through(&mut harness, number(start, START + 10, 3));
         assert_eq!(first.is_some(), kept, "{yaml} {start}");
-        assert_eq!(dropped(&harness, "initial_value"), u64::from(!kept));
+        assert_eq!(harness.dropped("initial_value"), u64::from(!kept));
         assert_eq!(sum(through(&mut harness, number(start, START + 20, 5))), Some((START + 10, START + 20, 2)));
     }
 }
@@ -85,9 +81,9 @@ fn what_has_no_difference_is_dropped_with_a_reason() {
         ("counter hits inf @11", "not_finite"),
         ("counter hits 3", "no_time"),
     ] {
-        let before = dropped(&harness, reason);
+        let before = harness.dropped(reason);
         assert!(harness.push(point).is_empty() && harness.batches.is_empty(), "{point}");
-        assert_eq!(dropped(&harness, reason), before + 1, "{point}");
+        assert_eq!(harness.dropped(reason), before + 1, "{point}");
     }
     assert_eq!(harness.push("counter hits 3 @11"), ["delta hits 1 @11"]);
 }
@@ -96,7 +92,7 @@ fn what_has_no_difference_is_dropped_with_a_reason() {
 fn series_are_bounded_and_forgotten() {
     let mut harness = harness("{max_streams: 1, max_staleness: 60s, initial_value: keep}");
     assert_eq!(harness.push("counter a 1 @1\ncounter b 1 @1"), ["delta a 1 @1"]);
-    assert_eq!(dropped(&harness, "stream_limit"), 1);
+    assert_eq!(harness.dropped("stream_limit"), 1);
     harness.advance(Duration::from_secs(100));
     assert_eq!((harness.processor().series(), harness.processor().wake_at()), (0, None));
     assert_eq!(harness.push("counter b 2 @100"), ["delta b 2 @100"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Batch, Data, Instrument, Meter, Processor, Work};
+use steadyline_component::{Batch, Data, Instrument, LogPause, Meter, Processor, Work};
 use steadyline_telemetry::fingerprint::Fingerprints;
 use steadyline_telemetry::metrics::Patch;
 use steadyline_telemetry::text::series;
@@ -34,8 +34,8 @@ struct Totals {
     patch: Patch,
     dropped: BTreeMap<Reason, u64>,
     gaps: Arc<Instrument>,
-    /// When a series that found no room may be named again.
-    quiet_until: Duration,
+    /// Between series that found no room and are named.
+    naming: LogPause,
 }
 
 impl DeltaToCumulative {
@@ -48,7 +48,7 @@ impl DeltaToCumulative {
             patch: Patch::default(),
             dropped: BTreeMap::new(),
             gaps: meter.counter("processor_deltatocumulative_gaps", help, &[]),
-            quiet_until: Duration::ZERO,
+            naming: LogPause::new(NAMING_PAUSE),
         };
         DeltaToCumulative { fingerprinter: Fingerprinter::default(), totals }
     }
@@ -110,10 +110,9 @@ impl Totals {
     /// Names a series that found no room, once in a while.
     #[cold]
     fn name(&mut self, metrics: &Metrics, metric: &Metric, point: &Point, now: Duration) {
-        if now < self.quiet_until {
+        if self.naming.pass(now).is_none() {
             return;
         }
-        self.quiet_until = now + NAMING_PAUSE;
         tracing::warn!(
             component = %self.id,
             "{} series are followed and that is `max_streams`: {} and perhaps others are dropped",

@@ -21,10 +21,6 @@ fn harness(yaml: &str) -> ProcessorHarness {
     ProcessorHarness::new::<DeltaToCumulativeFactory>(yaml)
 }
 
-fn dropped(harness: &ProcessorHarness, reason: &str) -> u64 {
-    harness.tally.balance().dropped.get(reason).copied().unwrap_or_default()
-}
-
 #[test]
 fn deltas_add_up_by_series() {
     let mut harness = harness("");
@@ -54,9 +50,9 @@ fn what_cannot_be_added_is_dropped_with_a_reason() {
         ("delta hits -1 @11", "negative"),
         ("delta hits 1", "no_time"),
     ] {
-        let before = dropped(&harness, reason);
+        let before = harness.dropped(reason);
         assert!(harness.push(point).is_empty(), "{point}");
-        assert_eq!(dropped(&harness, reason), before + 1, "{point}");
+        assert_eq!(harness.dropped(reason), before + 1, "{point}");
         assert!(harness.batches.is_empty());
     }
     assert_eq!(harness.push("delta hits 1 @11\ndelta hits 1 @11\nup 1"), ["counter hits 3 @11", "up 1"]);
@@ -84,7 +80,7 @@ fn integers_that_overflow_start_anew() {
 fn those_that_are_followed_keep_their_places_and_the_silent_lose_them() {
     let mut harness = harness("{max_streams: 2, max_stale: 60s}");
     assert_eq!(harness.push("delta a 1 @1\ndelta b 1 @1\ndelta c 1 @1").len(), 2);
-    assert_eq!(dropped(&harness, "stream_limit"), 1);
+    assert_eq!(harness.dropped("stream_limit"), 1);
     harness.advance(Duration::from_secs(50));
     assert_eq!(harness.push("delta b 1 @50"), ["counter b 2 @50"]);
     harness.advance(Duration::from_secs(50));
@@ -178,7 +174,7 @@ fn histograms_that_make_no_sense_are_dropped() {
         (histogram(110, &bounds, &[0; 5001], 1.0), "too_many_buckets"),
     ] {
         assert_eq!(through(&mut harness, histograms(point)), None);
-        assert_eq!(dropped(&harness, reason), 1, "{reason}");
+        assert_eq!(harness.dropped(reason), 1, "{reason}");
     }
 }
 

@@ -39,19 +39,18 @@ mod memo;
 mod rewrite;
 mod rules;
 mod text;
-mod throttle;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
-use steadyline_component::{Batch, CreateContext, Data, Factory, Processor, Spec, Stability, Work};
+use steadyline_component::{Batch, CreateContext, Data, Factory, LogPause, Processor, Spec, Stability, Work};
 
 pub use config::{Collision, LabelsConfig, LongValue};
 
 use rewrite::Rewriter;
 use rules::Rules;
-use throttle::Throttle;
 
 /// The factory of the `labels` processor.
 pub const FACTORY: Factory = Factory::processor::<LabelsFactory>();
@@ -82,31 +81,40 @@ struct Labels {
     rewriter: Rewriter,
     /// The last header's identity and what became of it: the same for every batch of a source.
     identity: (Identity, Identity),
-    refused: Throttle,
-    forgotten: Throttle,
+    /// The component's id, for logs.
+    id: String,
+    refused: LogPause,
+    forgotten: LogPause,
 }
+
+/// Each warning that data can provoke is written at most so often.
+const NAMING: Duration = Duration::from_secs(60);
 
 type Identity = Arc<[Arc<str>]>;
 
 impl Labels {
     fn new(rules: Rules, context: &CreateContext<'_>) -> Self {
-        let refused = Throttle::new(context.id);
-        let forgotten = Throttle::new(context.id);
-        Labels { rewriter: Rewriter::new(rules, context.meter), identity: Default::default(), refused, forgotten }
+        Labels {
+            rewriter: Rewriter::new(rules, context.meter),
+            identity: Default::default(),
+            id: context.id.to_string(),
+            refused: LogPause::new(NAMING),
+            forgotten: LogPause::new(NAMING),
+        }
     }
 
     fn identity(&mut self, old: &Identity, work: &Work<'_>) -> Identity {
         if !Arc::ptr_eq(old, &self.identity.0) {
             let (new, lost) = self.rewriter.rules().identity(old);
-            if let Some(key) = lost {
-                self.forgotten.warn(work.now, |id, count| {
-                    tracing::warn!(
-                        component = id,
-                        suppressed = count,
-                        key = &*key,
-                        "an identity attribute is not kept as a label, so changes of an entity's labels go unnoticed"
-                    );
-                });
+            if let Some(key) = lost
+                && let Some(suppressed) = self.forgotten.pass(work.now.mono)
+            {
+                tracing::warn!(
+                    component = self.id,
+                    suppressed,
+                    key = &*key,
+                    "an identity attribute is not kept as a label, so changes of an entity's labels go unnoticed"
+                );
             }
             self.identity = (Arc::clone(old), new);
         }
@@ -118,15 +126,15 @@ impl Processor for Labels {
     fn process(&mut self, mut batch: Batch, work: &mut Work<'_>) {
         if let Data::Metrics(metrics) = &mut batch.data {
             self.rewriter.rewrite(metrics, batch.header.labels_final, work.tally);
-            if let Some(key) = self.rewriter.take_refused() {
-                self.refused.warn(work.now, |id, count| {
-                    tracing::warn!(
-                        component = id,
-                        suppressed = count,
-                        key,
-                        "an attribute has no legal label name and is left out"
-                    );
-                });
+            if let Some(key) = self.rewriter.take_refused()
+                && let Some(suppressed) = self.refused.pass(work.now.mono)
+            {
+                tracing::warn!(
+                    component = self.id,
+                    suppressed,
+                    key,
+                    "an attribute has no legal label name and is left out"
+                );
             }
             batch.header.identity = self.identity(&batch.header.identity, work);
             batch.header.labels_final = true;

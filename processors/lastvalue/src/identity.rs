@@ -158,7 +158,7 @@ impl Identifier {
     #[cold]
     fn plan(&mut self, secret: &Secret, pool: &mut Pool, batch: &Metrics, point: &Point) {
         let keys = batch.keys(point.shape);
-        let order = sorted(batch, keys);
+        let order = batch.order_of(keys);
         let names = self.names(secret, pool, order.iter().map(|&n| batch.bytes(keys[usize::from(n)])));
         let in_order = order.is_sorted();
         let index = point.shape.index();
@@ -172,7 +172,7 @@ impl Identifier {
     #[cold]
     fn sparse(&mut self, secret: &Secret, pool: &mut Pool, batch: &Metrics, metric: u128, point: &Point) -> Identity {
         let (keys, values) = (batch.keys(point.shape), batch.values(point.attributes()));
-        let mut order = sorted(batch, keys);
+        let mut order = batch.order_of(keys);
         order.retain(|&n| !is_absent(values[usize::from(n)]));
         let names = self.names(secret, pool, order.iter().map(|&n| batch.bytes(keys[usize::from(n)])));
         let out = &mut self.scratch;
@@ -232,20 +232,13 @@ fn sort_of(kind: MetricKind) -> u8 {
 
 fn put_sorted(out: &mut Vec<u8>, batch: &Metrics, attributes: Attributes) {
     let (keys, values) = (batch.keys(attributes.shape), batch.values(attributes));
-    let order = sorted(batch, keys);
+    let order = batch.order_of(keys);
     let present = || order.iter().map(|&n| usize::from(n)).filter(|&n| !is_absent(values[n]));
     put_varint(out, present().count() as u64);
     for n in present() {
         pack::put(out, ValueKind::Str, batch.bytes(keys[n]));
         pack::put(out, values[n].kind(), batch.bytes(values[n]));
     }
-}
-
-/// Positions of keys in the order of their names. A set holds far fewer than 65,536 attributes: the decoder limits them.
-fn sorted(batch: &Metrics, keys: &[Slot]) -> Vec<u16> {
-    let mut order: Vec<u16> = (0..keys.len().min(usize::from(u16::MAX)) as u16).collect();
-    order.sort_by_key(|&n| batch.bytes(keys[usize::from(n)]));
-    order
 }
 
 #[cfg(test)]

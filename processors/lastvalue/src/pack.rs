@@ -4,17 +4,6 @@
 use steadyline_telemetry::wire::{Reader, put_varint};
 use steadyline_telemetry::{Slot, ValueKind};
 
-const KINDS: [ValueKind; 8] = [
-    ValueKind::Empty,
-    ValueKind::Str,
-    ValueKind::Bool,
-    ValueKind::Int,
-    ValueKind::Double,
-    ValueKind::Array,
-    ValueKind::Map,
-    ValueKind::Bytes,
-];
-
 /// Appends one value.
 #[inline]
 pub(crate) fn put(out: &mut Vec<u8>, kind: ValueKind, bytes: &[u8]) {
@@ -87,7 +76,7 @@ impl<'a> Iterator for Unpack<'a> {
         let (at, len) = (self.at, (head >> 3) as usize);
         let bytes = self.bytes.get(at..at + len)?;
         self.at += len;
-        Some(Packed { kind: KINDS[(head & 7) as usize], at, bytes })
+        Some(Packed { kind: ValueKind::of_bits(head as u32), at, bytes })
     }
 }
 

@@ -5,15 +5,15 @@
 //! | `0` | version, and the secret that identities are hashed with |
 //! | `p` + identity | a series: the gauge's last value and its time, the counter and its start, the stalled time |
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
-use steadyline_component::{
-    Area, Change, Clock, Host, Instrument, Meter, Owner, Shutdown, StartError, Storage, StorageError,
-};
+use steadyline_component::storage::{Kept, Patience};
+use steadyline_component::{Area, Change, Host, Meter, Owner, StartError, Storage, StorageError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::identity::{SECRET, Secret};
@@ -29,10 +29,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const ROWS: usize = 4096;
 /// How many changes are remembered beyond those of series that are there, while the storage fails.
 const MOST_REMOVED: usize = 1 << 16;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How often a failure that lasts is told.
-const TELLING: Duration = Duration::from_secs(60);
 
 /// Where counters are to be kept.
 pub(crate) struct Keep {
@@ -121,15 +117,10 @@ impl Keep {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let pending = Arc::new(AtomicUsize::new(0));
         let help = "Times that counters could not be written; it is tried again.";
-        let writer = Writer {
-            area,
-            clock: host.clock.clone(),
-            shutdown: host.shutdown.clone(),
-            pending: Arc::clone(&pending),
-            failures: self.meter.counter("progress_state_failures", help, &[]),
-            id: self.id.clone(),
-            told: None,
-        };
+        let failures = self.meter.counter("progress_state_failures", help, &[]);
+        let kept = Kept { what: "counters", is: "are" };
+        let patience = Patience::new(kept, self.id.clone(), host, failures);
+        let writer = Writer { area, patience, pending: Arc::clone(&pending) };
         tokio::spawn(writer.run(inbox));
         let keeper = Keeper { jobs, pending, dirty: HashSet::new(), at: None };
         keeper.hand_over(changes);
@@ -213,13 +204,8 @@ impl Keeper {
 /// What the task works with.
 struct Writer {
     area: Arc<dyn Area>,
-    clock: Clock,
-    shutdown: Shutdown,
+    patience: Patience,
     pending: Arc<AtomicUsize>,
-    failures: Arc<Instrument>,
-    id: String,
-    /// When a failure was told last.
-    told: Option<Duration>,
 }
 
 impl Writer {
@@ -248,37 +234,11 @@ impl Writer {
 
     /// Writes a chunk, however long that takes; an error if it never will.
     async fn write(&mut self, chunk: &[Change]) -> Result<(), StorageError> {
-        let (mut pause, mut is_last) = (FIRST_PAUSE, false);
         loop {
-            let Err(error) = self.area.commit(chunk.to_vec()).await else {
-                if self.told.take().is_some() {
-                    tracing::info!(component = %self.id, "counters are kept again");
-                }
-                return Ok(());
-            };
-            self.failures.add(1.0);
-            if !error.retryable {
-                tracing::error!(component = %self.id, %error, "counters are not kept any more until the next start");
-                return Err(error);
+            let attempt = self.area.commit(chunk.to_vec()).await;
+            if let ControlFlow::Break(end) = self.patience.after(attempt).await {
+                return end;
             }
-            self.tell(&error);
-            if is_last {
-                return Err(error);
-            }
-            tokio::select! {
-                () = self.clock.sleep(pause) => {}
-                // Once more, and that is it.
-                () = self.shutdown.wait() => is_last = true,
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn tell(&mut self, error: &StorageError) {
-        let now = self.clock.now().mono;
-        if self.told.is_none_or(|told| now.saturating_sub(told) >= TELLING) {
-            self.told = Some(now);
-            tracing::warn!(component = %self.id, %error, "counters cannot be kept for now; it is tried again");
         }
     }
 }

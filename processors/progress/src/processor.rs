@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use steadyline_component::{
-    Batch, Data, Host, Instrument, Meter, Processor, StartError, StorageError, Work, async_trait,
+    Batch, Data, Host, Instrument, LogPause, Meter, Processor, StartError, StorageError, Work, async_trait,
 };
 use steadyline_telemetry::metrics::Metric;
 use steadyline_telemetry::text::series;
@@ -36,7 +36,8 @@ pub(crate) struct Progress {
     /// When to look for series that were silent for too long.
     next_sweep: Option<Duration>,
     refused: Arc<Instrument>,
-    quiet_until: Duration,
+    /// Between series that found no room and are named.
+    naming: LogPause,
     scratch: Vec<u8>,
 }
 
@@ -71,7 +72,7 @@ impl Progress {
             keeper: None,
             next_sweep: None,
             refused: meter.counter("progress_refused_series", help, &[]),
-            quiet_until: Duration::ZERO,
+            naming: LogPause::new(NAMING_PAUSE),
             scratch: Vec::new(),
         }
     }
@@ -208,10 +209,9 @@ impl Progress {
     /// Names a series that found no room, once in a while.
     #[cold]
     fn name(&mut self, metrics: &Metrics, metric: &Metric, point: &Point, now: Duration) {
-        if now < self.quiet_until {
+        if self.naming.pass(now).is_none() {
             return;
         }
-        self.quiet_until = now + NAMING_PAUSE;
         tracing::warn!(
             component = %self.id,
             "{} series are followed and that is `max_series`: nothing is made of {} and perhaps others",

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steadyline_component::CreateContext;
 use steadyline_component::telemetry::Signal;
-use steadyline_config::{ComponentId, Duration};
-use steadyline_wasm::{Keys, Limits, Restart};
+use steadyline_config::Duration;
+use steadyline_wasm::{Keys, Limits, PluginConfig};
 
 /// What the processor can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -23,16 +23,8 @@ pub struct Config {
     pub on_error: OnError,
     /// How long the plugin may take for a batch.
     pub timeout: Duration,
-    /// The id of a storage extension that keeps the plugin's keys and values across restarts. Unless given, they end with
-    /// the process.
-    pub storage: Option<ComponentId>,
     /// What the plugin may use.
     pub limits: Limits,
-    /// When a plugin that fails is tried again.
-    pub restart: Restart,
-    /// A folder for compiled code, so that a large plugin starts at once the next time. Nobody but this user may write into
-    /// it: code is run from it. Made if it is not there. Unless given, the plugin is compiled at every start.
-    pub cache_directory: String,
 }
 
 /// What becomes of a batch for which the plugin fails.
@@ -54,26 +46,15 @@ impl Default for Config {
             metrics: Vec::new(),
             on_error: OnError::Pass,
             timeout: Duration::from_secs(1),
-            storage: None,
             limits: Limits { cpu_time: Duration::from_secs(1), ..Limits::default() },
-            restart: Restart::default(),
-            cache_directory: String::new(),
         }
     }
 }
 
 impl Config {
-    /// What it shares with the receiver.
-    pub(crate) fn keys(&self) -> Keys<'_> {
-        Keys {
-            path: &self.path,
-            config: &self.config,
-            limits: &self.limits,
-            restart: &self.restart,
-            cache_directory: &self.cache_directory,
-            storage: self.storage.as_ref(),
-            http: None,
-        }
+    /// What its plugin runs by, with what is shared.
+    pub(crate) fn keys<'a>(&'a self, plugin: &'a PluginConfig) -> Keys<'a> {
+        Keys { path: &self.path, config: &self.config, limits: &self.limits, http: None, plugin }
     }
 
     /// Reports what is wrong with its own keys; whether nothing is.

@@ -44,9 +44,11 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use steadyline_component::config::Flat;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Kind, Processor, Spec, Stability};
+use steadyline_wasm::PluginConfig;
 
 pub use config::{Config, OnError};
 
@@ -58,7 +60,7 @@ pub const FACTORY: Factory = Factory::processor::<WasmFactory>();
 pub struct WasmFactory;
 
 impl Component for WasmFactory {
-    type Config = Config;
+    type Config = Flat<Config, PluginConfig>;
     type Made = Box<dyn Processor>;
     const SPEC: Spec = Spec {
         name: "wasm",
@@ -69,9 +71,9 @@ impl Component for WasmFactory {
         unsupported: &[],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
+    fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Box<dyn Processor>> {
         let is_good = config.check(context);
-        let settings = config.keys().check(Kind::Processor, context).filter(|_| is_good)?;
+        let settings = config.keys(&config.shared).check(Kind::Processor, context).filter(|_| is_good)?;
         #[cfg(feature = "runtime")]
         let made = Some(processor::make(&config, settings, context.signal));
         #[cfg(not(feature = "runtime"))]

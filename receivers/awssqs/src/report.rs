@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadyline_aws::AwsFailure;
-use steadyline_component::{Clock, Instrument, Meter};
+use steadyline_component::{Clock, Instrument, LogPause, Meter};
 
 use crate::queue::advice;
 
@@ -47,7 +47,7 @@ pub(crate) struct Report {
 #[derive(Debug, Default)]
 struct Inner {
     by_reason: BTreeMap<(&'static str, &'static str), Arc<Instrument>>,
-    logged: BTreeMap<(&'static str, &'static str), Duration>,
+    logging: BTreeMap<(&'static str, &'static str), LogPause>,
 }
 
 const SKIPPED: (&str, &str) = ("awssqs_messages_skipped", "Messages of which nothing was to be sent, by reason.");
@@ -151,10 +151,7 @@ impl Report {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || self.meter.counter(name, help, &[("reason", reason)]);
         inner.by_reason.entry((name, reason)).or_insert_with(make).add(by as f64);
-        let is_due = inner.logged.get(&(name, reason)).is_none_or(|last| now >= *last + LOG_EVERY);
-        if is_due {
-            inner.logged.insert((name, reason), now);
-        }
-        is_due
+        let pause = inner.logging.entry((name, reason)).or_insert(LogPause::new(LOG_EVERY));
+        pause.pass(now).is_some()
     }
 }

@@ -11,6 +11,7 @@ use steadyline_component::{CreateContext, Factory, Polling, Schedule, Spec, Stab
 use crate::config::Config;
 use crate::receiver::DynamoDbPoller;
 use crate::report::Reporter;
+use steadyline_mapping::config::MappingConfig;
 use steadyline_mapping::mapping::Plan;
 
 /// The factory of the `dynamodb` receiver.
@@ -21,7 +22,7 @@ pub const FACTORY: Factory = Factory::poller::<DynamoDb>();
 pub struct DynamoDb;
 
 impl Component for DynamoDb {
-    type Config = Flat<Config, TableConfig>;
+    type Config = Flat<Flat<Config, MappingConfig>, TableConfig>;
     type Made = Polling;
 
     const SPEC: Spec = Spec {
@@ -34,9 +35,12 @@ impl Component for DynamoDb {
     };
 
     fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Polling> {
-        let Flat { own: config, shared: table } = config;
+        let Flat { own: Flat { own: config, shared: mapping }, shared: table } = config;
         check(&config, context);
-        let plan = Plan::compile(&config.mapping()).map_err(|errors| {
+        if mapping.max_label_bytes == 0 {
+            context.error("max_label_bytes", "labels without any byte say nothing; at least 1 is needed");
+        }
+        let plan = Plan::compile(&mapping).map_err(|errors| {
             for error in errors {
                 let diagnostic = Diagnostic::error("invalid-mapping", error.message);
                 let diagnostic = error.help.into_iter().fold(diagnostic, Diagnostic::with_help);
@@ -56,7 +60,8 @@ impl Component for DynamoDb {
         };
         let identity = plan.identity().map(Arc::from).collect();
         let reporter = Reporter::new(context.id.as_str(), context.clock, context.meter);
-        let poller = DynamoDbPoller::new(context.id.as_str(), config, plan, place, context.clock, reporter);
+        let poller =
+            DynamoDbPoller::new(context.id.as_str(), config, mapping.resource, plan, place, context.clock, reporter);
         Some(Polling { poller: Box::new(poller), schedule, identity, leadership })
     }
 }
@@ -84,9 +89,6 @@ fn check(config: &Config, context: &mut CreateContext<'_>) {
         }
     }
     check_times(config, context);
-    if config.max_label_bytes == 0 {
-        context.error("max_label_bytes", "labels without any byte say nothing; at least 1 is needed");
-    }
     if config.key.len() > 2 || config.key.iter().any(String::is_empty) {
         context.error("key", "a key is one or two attributes: the partition key, and the sort key if there is one");
     }

@@ -1,5 +1,6 @@
 //! The poller: one pass reads the table, maps every page as it comes, and says how it went.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ impl DynamoDbPoller {
     pub(crate) fn new(
         id: &str,
         config: Config,
+        resource: BTreeMap<String, String>,
         plan: Plan,
         place: TablePlace,
         clock: &Clock,
@@ -59,7 +61,7 @@ impl DynamoDbPoller {
         reporter.key = mapper.key().clone();
         Self {
             id: id.to_owned(),
-            resource: config.resource.clone().into_iter().collect(),
+            resource: resource.into_iter().collect(),
             budget: config.read_budget.map(|budget| Arc::new(Budget::new(budget, clock))),
             config,
             place,

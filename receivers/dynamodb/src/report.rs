@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadyline_aws::{AwsFailure, FailureKind};
-use steadyline_component::{Clock, Instrument, Meter};
+use steadyline_component::{Clock, Instrument, LogPause, Meter};
 
 use steadyline_mapping::batch::Report;
 use steadyline_mapping::mapping::{Duplicate, PassStats, Skip, SkipReason, TableKey};
@@ -24,8 +24,7 @@ pub(crate) struct Reporter {
     clock: Clock,
     meter: Meter,
     pub(crate) key: TableKey,
-    logged: [Option<Duration>; SkipReason::COUNT],
-    duplicates_logged: Option<Duration>,
+    logging: [LogPause; SkipReason::COUNT],
     items: Arc<Instrument>,
     pages: Arc<Instrument>,
     units: Arc<Instrument>,
@@ -55,8 +54,7 @@ impl Reporter {
             clock: clock.clone(),
             meter: meter.clone(),
             key: TableKey::default(),
-            logged: [None; SkipReason::COUNT],
-            duplicates_logged: None,
+            logging: [const { LogPause::new(LOG_EVERY) }; SkipReason::COUNT],
             items: meter.counter("dynamodb_items", "Items read.", &[]),
             pages: meter.counter("dynamodb_pages", "Pages read.", &[]),
             units: meter.counter("dynamodb_consumed_read_units", "Read units that polling consumed.", &[]),
@@ -123,6 +121,10 @@ impl Reporter {
             skipped = %skipped.join(", "), errors = error.unwrap_or("none"), throttled = read.throttled, pages = read.pages,
             consumed_units = read.units, duration_ms = duration.as_millis() as u64, "poll ended");
     }
+
+    fn is_due(&mut self, reason: SkipReason) -> bool {
+        self.logging[reason.index()].pass(self.clock.now().mono).is_some()
+    }
 }
 
 impl Report for Reporter {
@@ -131,8 +133,7 @@ impl Report for Reporter {
         if skip.reason == SkipReason::DuplicateIdentity {
             return; // told by `duplicate`, with both keys
         }
-        let now = self.clock.now().mono;
-        if !due(&mut self.logged[skip.reason.index()], now) {
+        if !self.is_due(skip.reason) {
             return;
         }
         tracing::warn!(component = %self.component, reason = skip.reason.as_str(), metric = skip.metric.unwrap_or("all"),
@@ -141,7 +142,7 @@ impl Report for Reporter {
 
     /// Logs the first pair of items with one identity in a while.
     fn duplicate(&mut self, duplicate: &Duplicate<'_>) {
-        if !due(&mut self.duplicates_logged, self.clock.now().mono) {
+        if !self.is_due(SkipReason::DuplicateIdentity) {
             return;
         }
         let identity: Vec<&str> = duplicate.identity.iter().filter_map(Option::as_deref).collect();
@@ -149,12 +150,4 @@ impl Report for Reporter {
         tracing::warn!(component = %self.component, identity = %identity.join(", "), counts = %duplicate.winner, skipped = %duplicate.loser,
             "two items have the same identity; one of them counts, {by}; further ones are counted");
     }
-}
-
-fn due(last: &mut Option<Duration>, now: Duration) -> bool {
-    if last.is_some_and(|last| now < last + LOG_EVERY) {
-        return false;
-    }
-    *last = Some(now);
-    true
 }

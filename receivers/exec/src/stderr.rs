@@ -1,36 +1,24 @@
 //! What a program says on its standard error, in our log: by level, bounded in rate and length.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use steadyline_component::Clock;
+use steadyline_component::{Clock, LogWindow};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::Level;
 
 /// So many bytes of a line are shown.
 const MAX_LINE: usize = 1000;
-/// So many lines are shown in one [`WINDOW`].
-const MAX_LINES: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(10);
 
 /// The log of one receiver's program, over all its runs.
 #[derive(Debug, Clone)]
 pub(crate) struct StderrLog {
     component: Arc<str>,
-    clock: Clock,
-    window: Arc<Mutex<Window>>,
-}
-
-#[derive(Debug, Default)]
-struct Window {
-    began: Duration,
-    shown: u32,
-    suppressed: u64,
+    window: LogWindow,
 }
 
 impl StderrLog {
     pub(crate) fn new(component: &str, clock: &Clock) -> StderrLog {
-        StderrLog { component: Arc::from(component), clock: clock.clone(), window: Arc::default() }
+        StderrLog { component: Arc::from(component), window: LogWindow::new(clock) }
     }
 
     /// Logs every line until the end of the stream.
@@ -49,7 +37,7 @@ impl StderrLog {
         if text.is_empty() {
             return;
         }
-        let Some(suppressed) = self.admit() else { return };
+        let Some(suppressed) = self.window.pass() else { return };
         let (level, text) = level_of(text);
         let words: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let component = &*self.component;
@@ -62,21 +50,6 @@ impl StderrLog {
             Level::INFO => tracing::info!(component, "the program says: {words}"),
             _ => tracing::debug!(component, "the program says: {words}"),
         }
-    }
-
-    /// Whether one more line may be shown now, and how many were not since the last one that was.
-    fn admit(&self) -> Option<u64> {
-        let now = self.clock.now().mono;
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_sub(window.began) >= WINDOW {
-            (window.began, window.shown) = (now, 0);
-        }
-        if window.shown == MAX_LINES {
-            window.suppressed += 1;
-            return None;
-        }
-        window.shown += 1;
-        Some(std::mem::take(&mut window.suppressed))
     }
 }
 
@@ -140,15 +113,5 @@ mod tests {
         }
         lines.end(|line| seen.push(line.len()));
         assert_eq!(seen, [1, 2, MAX_LINE, 3]);
-    }
-
-    #[test]
-    fn a_flood_is_cut_and_counted() {
-        let clock = Clock::manual(0);
-        let log = StderrLog::new("exec", &clock);
-        assert_eq!((0..30).filter_map(|_| log.admit()).count(), MAX_LINES as usize);
-        clock.advance(WINDOW);
-        assert_eq!(log.admit(), Some(10));
-        assert_eq!(log.admit(), Some(0));
     }
 }

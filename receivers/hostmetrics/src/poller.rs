@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadyline_component::telemetry::Metrics;
-use steadyline_component::{Clock, CreateContext, PassEnd, PollError, PollOutput, Poller, Tick, async_trait};
+use steadyline_component::{Clock, CreateContext, LogPause, PassEnd, PollError, PollOutput, Poller, Tick, async_trait};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -21,7 +21,7 @@ pub(crate) struct HostPoller {
     clock: Clock,
     /// The reading of a pass that was given up.
     under_way: Option<JoinHandle<Read>>,
-    told: Option<Duration>,
+    telling: LogPause,
 }
 
 /// What a reading brought, and which scrapers failed.
@@ -39,7 +39,7 @@ impl HostPoller {
             unread: Unread::new(context.meter),
             clock: context.clock.clone(),
             under_way: None,
-            told: None,
+            telling: LogPause::new(GAP),
         }
     }
 
@@ -92,9 +92,7 @@ impl Poller for HostPoller {
         if output.sent() == 0 {
             return Err(PollError::new("unreadable", failures.join("; ")));
         }
-        let now = self.clock.now().mono;
-        if self.told.is_none_or(|told| now.saturating_sub(told) >= GAP) {
-            self.told = Some(now);
+        if self.telling.pass(self.clock.now().mono).is_some() {
             tracing::warn!(component = %self.id, "a part of the machine cannot be read: {}", failures.join("; "));
         }
         Ok(PassEnd::Partial)

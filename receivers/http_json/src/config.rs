@@ -1,6 +1,5 @@
 //! The keys of the receiver, and the parts made from them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::Uri;
@@ -9,64 +8,65 @@ use serde::Deserialize;
 use steadyline_component::{Authenticator, CreateContext, Schedule};
 use steadyline_config::{ByteSize, Diagnostic, Duration};
 use steadyline_http::{Client, ClientOptions, ConfigProblem};
-use steadyline_mapping::config::{
-    AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
-};
+use steadyline_mapping::config::MappingConfig;
 use steadyline_mapping::mapping::Plan;
 
 use crate::locate::Place;
 
+/// Gets a JSON document and turns its items into metrics.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The URL of the document.
+    #[schemars(example = "https://api.example.com/queues")]
+    pub endpoint: String,
+    /// How it is asked for.
+    pub method: Method,
+    /// The body of a `post`.
+    pub body: String,
+    /// Where the items are in the document: names with dots, or a JSON pointer; empty: it is the document itself.
+    pub items: String,
+    /// Makes each entry of an object an item; this attribute is the entry's name.
+    pub key_attribute: String,
+    /// How the next page is found, if there are pages.
+    pub pagination: Pagination,
+    /// Asks only for what has changed (`ETag`, `Last-Modified`), and keeps the last document in memory.
+    pub conditional: bool,
+    /// From poll to poll.
+    pub collection_interval: Duration,
+    /// Before the first poll.
+    pub initial_delay: Duration,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// The largest document, or page, that is read.
+    pub max_body_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            endpoint: String::new(),
+            method: Method::Get,
+            body: String::new(),
+            items: String::new(),
+            key_attribute: String::new(),
+            pagination: Pagination::default(),
+            conditional: false,
+            collection_interval: Duration::from_secs(60),
+            initial_delay: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(10),
+            max_body_bytes: ByteSize::mib(8),
+        }
+    }
+}
+
 steadyline_http::with_client_keys! {
-    /// Gets a JSON document and turns its items into metrics.
+    /// How its server is asked. These keys stand behind those of the mapping.
     #[derive(Debug, Clone, Deserialize, JsonSchema)]
     #[serde(default, deny_unknown_fields)]
-    pub struct Config {
-        /// The URL of the document.
-        #[schemars(example = "https://api.example.com/queues")]
-        pub endpoint: String = String::new(),
-        /// How it is asked for.
-        pub method: Method = Method::Get,
-        /// The body of a `post`.
-        pub body: String = String::new(),
-        /// Where the items are in the document: names with dots, or a JSON pointer; empty: it is the document itself.
-        pub items: String = String::new(),
-        /// Makes each entry of an object an item; this attribute is the entry's name.
-        pub key_attribute: String = String::new(),
-        /// How the next page is found, if there are pages.
-        pub pagination: Pagination = Pagination::default(),
-        /// Asks only for what has changed (`ETag`, `Last-Modified`), and keeps the last document in memory.
-        pub conditional: bool = false,
-        /// From poll to poll.
-        pub collection_interval: Duration = Duration::from_secs(60),
-        /// Before the first poll.
-        pub initial_delay: Duration = Duration::from_secs(1),
+    pub struct ClientConfig {
         /// How long one poll may take, all pages together; 0: the interval.
         pub timeout: Duration = Duration::ZERO,
-        /// How long one request may take.
-        pub request_timeout: Duration = Duration::from_secs(10),
-        /// The largest document, or page, that is read.
-        pub max_body_bytes: ByteSize = ByteSize::mib(8),
-        /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
-        #[serde(rename = "where")]
-        pub filter: Option<String> = None,
-        /// The labels that say which entity an item is. They are on every metric of single items.
-        pub identity: Labels = Labels::new(),
-        /// Constant resource attributes, such as the environment.
-        pub resource: BTreeMap<String, String> = BTreeMap::new(),
-        /// Labels of every per-item metric besides identity.
-        pub attributes: Labels = Labels::new(),
-        /// The metrics made from every item.
-        pub metrics: Vec<MetricConfig> = Vec::new(),
-        /// The metrics made from all items together, sent only after a complete pass.
-        pub aggregates: Vec<AggregateConfig> = Vec::new(),
-        /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value.
-        pub prefer: Option<String> = None,
-        /// What becomes of a point whose value is null because an attribute is absent or null.
-        pub on_null: OnNull = OnNull::default(),
-        /// Named lists, for `count_of` and, as `lists.<name>`, in expressions.
-        pub lists: BTreeMap<String, Vec<String>> = BTreeMap::new(),
-        /// The longest value of a label, in bytes; longer ones are cut and counted.
-        pub max_label_bytes: usize = DEFAULT_MAX_LABEL_BYTES,
     }
 }
 
@@ -128,36 +128,31 @@ pub(crate) struct Parts {
 }
 
 impl Config {
-    pub(crate) fn schedule(&self) -> Schedule {
+    pub(crate) fn schedule(&self, client: &ClientConfig) -> Schedule {
         Schedule {
             interval: self.collection_interval.get(),
             initial_delay: self.initial_delay.get(),
-            timeout: self.timeout.get(),
-        }
-    }
-
-    fn mapping(&self) -> MappingConfig {
-        MappingConfig {
-            subject: Subject::Entities,
-            filter: self.filter.clone(),
-            identity: self.identity.clone(),
-            resource: self.resource.clone(),
-            attributes: self.attributes.clone(),
-            metrics: self.metrics.clone(),
-            aggregates: self.aggregates.clone(),
-            prefer: self.prefer.clone(),
-            on_null: self.on_null,
-            lists: self.lists.clone(),
-            max_label_bytes: self.max_label_bytes,
+            timeout: client.timeout.get(),
         }
     }
 
     /// The parts; `None` after having reported everything that is wrong.
-    pub(crate) fn check(&self, context: &mut CreateContext<'_>) -> Option<Parts> {
+    pub(crate) fn check(
+        &self,
+        mapping: &MappingConfig,
+        client: &ClientConfig,
+        context: &mut CreateContext<'_>,
+    ) -> Option<Parts> {
         let mut problems = self.problems();
+        if client.timeout > self.collection_interval {
+            problems.push(ConfigProblem::new("timeout", "expected at most `collection_interval`"));
+        }
+        if mapping.max_label_bytes == 0 {
+            problems.push(ConfigProblem::new("max_label_bytes", "expected at least 1"));
+        }
         let url = self.url().map_err(|message| problems.push(ConfigProblem::new("endpoint", message))).ok();
-        let options = ClientOptions { timeout: self.request_timeout.get(), ..self.client_options() };
-        let client = Client::build(&options, context.clock).map_err(|wrong| problems.extend(wrong)).ok();
+        let options = ClientOptions { timeout: self.request_timeout.get(), ..client.client_options() };
+        let built = Client::build(&options, context.clock).map_err(|wrong| problems.extend(wrong)).ok();
         let mut place = |key: &str, text: &str| {
             Place::parse(text).map_err(|message| problems.push(ConfigProblem::new(key, message))).ok()
         };
@@ -171,20 +166,20 @@ impl Config {
         };
         let is_good = problems.is_empty();
         ConfigProblem::report(problems, context);
-        let plan = Plan::compile(&self.mapping()).map_err(|errors| {
+        let plan = Plan::compile(mapping).map_err(|errors| {
             for error in errors {
                 let diagnostic = Diagnostic::error("invalid-mapping", error.message);
                 context.report(&error.path, error.help.into_iter().fold(diagnostic, Diagnostic::with_help));
             }
         });
-        let auth = match &self.auth {
+        let auth = match &client.auth {
             Some(auth) => {
                 Some(self.authenticator(context.authenticator("auth.authenticator", &auth.authenticator)?, context)?)
             }
             None => None,
         };
         let plan = plan.ok().filter(|_| is_good)?;
-        Some(Parts { plan, client: client?, url: url?, auth, items: items?, next: next? })
+        Some(Parts { plan, client: built?, url: url?, auth, items: items?, next: next? })
     }
 
     fn authenticator(
@@ -215,11 +210,9 @@ impl Config {
             [!pages.next.is_empty(), !pages.cursor.is_empty(), pages.link_header].iter().filter(|is| **is).count();
         let rules = [
             (self.collection_interval < Duration::from_secs(1), "collection_interval", "expected at least 1s"),
-            (self.timeout > self.collection_interval, "timeout", "expected at most `collection_interval`"),
             (self.request_timeout.is_zero(), "request_timeout", "expected more than 0"),
             (self.max_body_bytes.bytes() == 0, "max_body_bytes", "expected more than 0"),
             (self.max_body_bytes > ByteSize::mib(256), "max_body_bytes", "expected at most 256MiB; use pages"),
-            (self.max_label_bytes == 0, "max_label_bytes", "expected at least 1"),
             (self.method == Method::Get && !self.body.is_empty(), "body", "only `method: post` sends one"),
             (ways > 1, "pagination", "expected one of `next`, `cursor`, `link_header`"),
             (

@@ -58,11 +58,13 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use steadyline_component::config::Flat;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Polling, Spec, Stability};
+use steadyline_mapping::config::MappingConfig;
 
-pub use config::Config;
+pub use config::{ClientConfig, Config};
 
 /// The factory.
 pub const FACTORY: Factory = Factory::poller::<HttpJsonFactory>();
@@ -72,7 +74,7 @@ pub const FACTORY: Factory = Factory::poller::<HttpJsonFactory>();
 pub struct HttpJsonFactory;
 
 impl Component for HttpJsonFactory {
-    type Config = Config;
+    type Config = Flat<Flat<Config, MappingConfig>, ClientConfig>;
     type Made = Polling;
     const SPEC: Spec = Spec {
         name: "http_json",
@@ -83,12 +85,13 @@ impl Component for HttpJsonFactory {
         unsupported: &[],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Polling> {
-        let parts = config.check(context)?;
+    fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Polling> {
+        let Flat { own: Flat { own: config, shared: mapping }, shared: client } = config;
+        let parts = config.check(&mapping, &client, context)?;
         Some(Polling {
-            schedule: config.schedule(),
+            schedule: config.schedule(&client),
             identity: parts.plan.identity().map(std::sync::Arc::from).collect(),
-            poller: Box::new(poller::HttpJsonPoller::new(config, parts, context)),
+            poller: Box::new(poller::HttpJsonPoller::new(config, mapping.resource, parts, context)),
             leadership: None,
         })
     }

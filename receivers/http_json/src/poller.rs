@@ -1,6 +1,6 @@
 //! A pass: page after page, each mapped and sent before the next is asked for.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +44,17 @@ struct Source {
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl HttpJsonPoller {
-    pub(crate) fn new(config: Config, parts: Parts, context: &CreateContext<'_>) -> HttpJsonPoller {
+    pub(crate) fn new(
+        config: Config,
+        resource: BTreeMap<String, String>,
+        parts: Parts,
+        context: &CreateContext<'_>,
+    ) -> HttpJsonPoller {
         HttpJsonPoller {
             client: parts.client.clone(),
             mapper: Mapper::new(Arc::new(parts.plan)),
             reporter: Reporter::new(context),
-            resource: config.resource.clone().into_iter().collect(),
+            resource: resource.into_iter().collect(),
             clock: context.clock.clone(),
             source: Source {
                 fetcher: Fetcher::new(&config, parts.client, parts.auth),

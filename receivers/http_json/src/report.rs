@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadyline_component::{Clock, CreateContext, Instrument, Meter};
+use steadyline_component::{Clock, CreateContext, Instrument, LogPause, Meter};
 use steadyline_mapping::batch::Report;
 use steadyline_mapping::mapping::{Duplicate, PassStats, Skip, SkipReason};
 
@@ -16,7 +16,7 @@ pub(crate) struct Reporter {
     component: String,
     clock: Clock,
     meter: Meter,
-    told: [Option<Duration>; SkipReason::COUNT],
+    telling: [LogPause; SkipReason::COUNT],
     items: Arc<Instrument>,
     pub(crate) pages: Arc<Instrument>,
     pub(crate) not_modified: Arc<Instrument>,
@@ -31,7 +31,7 @@ impl Reporter {
             component: context.id.to_string(),
             clock: context.clock.clone(),
             meter: context.meter.clone(),
-            told: [None; SkipReason::COUNT],
+            telling: [const { LogPause::new(GAP) }; SkipReason::COUNT],
             items: counter("http_json_items", "Items read."),
             pages: counter("http_json_pages", "Documents and pages read."),
             not_modified: counter("http_json_not_modified", "Documents that had not changed."),
@@ -60,13 +60,7 @@ impl Reporter {
     }
 
     fn is_due(&mut self, reason: SkipReason) -> bool {
-        let now = self.clock.now().mono;
-        let told = &mut self.told[reason.index()];
-        if told.is_some_and(|told| now < told + GAP) {
-            return false;
-        }
-        *told = Some(now);
-        true
+        self.telling[reason.index()].pass(self.clock.now().mono).is_some()
     }
 }
 

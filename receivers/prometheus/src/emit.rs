@@ -5,7 +5,7 @@ mod batch;
 mod group;
 
 use hashbrown::HashSet;
-use steadyline_telemetry::{Metrics, NO_RECORDED_VALUE, NumberKind, Point, ShapeId, Slot};
+use steadyline_telemetry::{Metrics, NO_RECORDED_VALUE, NumberKind, Point};
 
 use crate::ingest::{Item, Memory, Sample, Scraped, nanos};
 use crate::report::Report;
@@ -172,17 +172,7 @@ fn family_of(cache: &Cache, item: Item) -> Option<(u32, bool)> {
 
 /// A point with a number and a time, and nothing else yet.
 fn number(time: u64) -> Point {
-    Point {
-        time,
-        start: 0,
-        bits: 0,
-        body: Slot::NONE,
-        values: 0,
-        shape: ShapeId::EMPTY,
-        flags: 0,
-        number: NumberKind::Double,
-        held: false,
-    }
+    Point::bare(time, NumberKind::Double)
 }
 
 /// A point that says that there is no value any more.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{
-    CheckRow, Clock, CreateContext, Host, Instrument, Kind, PassEnd, PollError, PollOutput, Poller, StartError,
-    Storage, Tick, Verdict, async_trait,
+    CheckRow, Clock, CreateContext, Host, Instrument, Kind, LogPause, PassEnd, PollError, PollOutput, Poller,
+    StartError, Storage, Tick, Verdict, async_trait,
 };
 
 use crate::cell::Cell;
@@ -23,7 +23,7 @@ pub(crate) struct SqlPoller {
     tracking: Tracking,
     clock: Clock,
     rejected: Arc<Instrument>,
-    told: Option<Duration>,
+    telling: LogPause,
 }
 
 /// What is left of a pass's time when the database must have answered.
@@ -45,7 +45,7 @@ impl SqlPoller {
             database,
             clock: context.clock.clone(),
             rejected: context.meter.counter("sqlquery_rows_rejected", help, &[]),
-            told: None,
+            telling: LogPause::new(GAP),
             config,
         }
     }
@@ -142,9 +142,7 @@ impl SqlPoller {
     }
 
     fn tell(&mut self, count: usize, first: &str) {
-        let now = self.clock.now().mono;
-        if self.told.is_none_or(|told| now.saturating_sub(told) >= GAP) {
-            self.told = Some(now);
+        if self.telling.pass(self.clock.now().mono).is_some() {
             tracing::warn!(component = %self.id, count, "a part of the rows was left out: {first}");
         }
     }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steadyline_component::CreateContext;
-use steadyline_config::{ComponentId, Duration};
-use steadyline_wasm::{HttpConfig, Keys, Limits, Restart};
+use steadyline_config::Duration;
+use steadyline_wasm::{HttpConfig, Keys, Limits, PluginConfig};
 
 /// What the receiver can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,16 +25,8 @@ pub struct Config {
     pub identity: Vec<String>,
     /// Whom the plugin may ask, and how.
     pub http: HttpConfig,
-    /// The id of a storage extension that keeps the plugin's keys and values across restarts. Unless given, they end with
-    /// the process.
-    pub storage: Option<ComponentId>,
     /// What the plugin may use.
     pub limits: Limits,
-    /// When a plugin that fails is tried again.
-    pub restart: Restart,
-    /// A folder for compiled code, so that a large plugin starts at once the next time. Nobody but this user may write into
-    /// it: code is run from it. Made if it is not there. Unless given, the plugin is compiled at every start.
-    pub cache_directory: String,
 }
 
 impl Default for Config {
@@ -47,26 +39,15 @@ impl Default for Config {
             timeout: Duration::ZERO,
             identity: Vec::new(),
             http: HttpConfig::default(),
-            storage: None,
             limits: Limits::default(),
-            restart: Restart::default(),
-            cache_directory: String::new(),
         }
     }
 }
 
 impl Config {
-    /// What it shares with the processor.
-    pub(crate) fn keys(&self) -> Keys<'_> {
-        Keys {
-            path: &self.path,
-            config: &self.config,
-            limits: &self.limits,
-            restart: &self.restart,
-            cache_directory: &self.cache_directory,
-            storage: self.storage.as_ref(),
-            http: Some(&self.http),
-        }
+    /// What its plugin runs by, with what is shared.
+    pub(crate) fn keys<'a>(&'a self, plugin: &'a PluginConfig) -> Keys<'a> {
+        Keys { path: &self.path, config: &self.config, limits: &self.limits, http: Some(&self.http), plugin }
     }
 
     /// Reports what is wrong with its own keys; whether nothing is.

@@ -40,9 +40,11 @@ mod poller;
 #[cfg(test)]
 mod tests;
 
+use steadyline_component::config::Flat;
 use steadyline_component::factory::Component;
 use steadyline_component::telemetry::Signal;
 use steadyline_component::{CreateContext, Factory, Kind, Polling, Spec, Stability};
+use steadyline_wasm::PluginConfig;
 
 pub use config::Config;
 
@@ -54,7 +56,7 @@ pub const FACTORY: Factory = Factory::poller::<WasmFactory>();
 pub struct WasmFactory;
 
 impl Component for WasmFactory {
-    type Config = Config;
+    type Config = Flat<Config, PluginConfig>;
     type Made = Polling;
     const SPEC: Spec = Spec {
         name: "wasm",
@@ -65,9 +67,9 @@ impl Component for WasmFactory {
         unsupported: &[],
     };
 
-    fn create(config: Config, context: &mut CreateContext<'_>) -> Option<Polling> {
+    fn create(config: Self::Config, context: &mut CreateContext<'_>) -> Option<Polling> {
         let is_good = config.check(context);
-        let settings = config.keys().check(Kind::Receiver, context).filter(|_| is_good)?;
+        let settings = config.keys(&config.shared).check(Kind::Receiver, context).filter(|_| is_good)?;
         #[cfg(feature = "runtime")]
         let made = Some(poller::polling(&config, settings));
         #[cfg(not(feature = "runtime"))]

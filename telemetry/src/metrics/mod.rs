@@ -227,6 +227,21 @@ pub struct Point {
 }
 
 impl Point {
+    /// A point with a time, and nothing else yet.
+    pub const fn bare(time: u64, number: NumberKind) -> Point {
+        Point {
+            time,
+            start: 0,
+            bits: 0,
+            body: Slot::NONE,
+            values: 0,
+            shape: ShapeId::EMPTY,
+            flags: 0,
+            number,
+            held: false,
+        }
+    }
+
     /// The point's number as a double; `None` for points without one.
     #[inline]
     pub fn as_f64(&self) -> Option<f64> {
@@ -312,6 +327,13 @@ impl Metrics {
     #[inline]
     pub fn keys(&self, shape: ShapeId) -> &[Slot] {
         self.tables.shapes.keys(shape)
+    }
+
+    /// Positions of keys in the order of their names. A set holds far fewer than 65,536 attributes: the decoder limits them.
+    pub fn order_of(&self, keys: &[Slot]) -> Vec<u16> {
+        let mut order: Vec<u16> = (0..keys.len().min(usize::from(u16::MAX)) as u16).collect();
+        order.sort_by_key(|&n| self.bytes(keys[usize::from(n)]));
+        order
     }
 
     /// The values of an attribute set, one for each key.

@@ -1,4 +1,4 @@
-//! A whole mapping in one struct. Receivers have these keys among their own and hand them over as this.
+//! A whole mapping in one struct. Receivers take these keys in beside their own, by the config crate's `Flat`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ pub struct MappingConfig {
     /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
     #[serde(rename = "where")]
     pub filter: Option<String>,
-    /// The labels that say which entity an item is. They are on every metric and must not change while the entity exists.
+    /// The labels that say which entity an item is. They are on every metric of single items, must not change while the entity exists, and every such
+    /// metric needs them.
     pub identity: Labels,
     /// Constant resource attributes, such as the environment.
     pub resource: BTreeMap<String, String>,
@@ -25,15 +26,17 @@ pub struct MappingConfig {
     pub attributes: Labels,
     /// The metrics made from every item.
     pub metrics: Vec<MetricConfig>,
-    /// The metrics made from all items of a complete pass together.
+    /// The metrics made from all items together, sent only after a complete pass.
     pub aggregates: Vec<AggregateConfig>,
-    /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value.
+    /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value (numbers, strings, dates as strings).
+    /// Where it does not decide, and without it, the one that comes last: in the order of the table's key, or of the document.
     pub prefer: Option<String>,
     /// What becomes of a point whose value is null because an attribute is absent or null.
     pub on_null: OnNull,
     /// Named lists, for `count_of` and, as `lists.<name>`, in expressions.
     pub lists: BTreeMap<String, Vec<String>>,
-    /// The longest value of a label, in bytes; longer ones are cut and counted.
+    /// The longest value of a label, in bytes; longer ones are cut and counted. An identity that is longer is skipped, as cutting it could make two
+    /// entities one.
     #[schemars(range(min = 1))]
     pub max_label_bytes: usize,
 }

@@ -9,6 +9,7 @@ mod symbols;
 
 pub(crate) use histogram::{put_deltas, put_spans};
 pub use read::{Field, Fields, Malformed, Value};
+pub use steadyline_telemetry::wire::{put_varint, varint_len};
 pub use symbols::Symbols;
 
 use crate::metric::{Exemplar, NativeHistogram};
@@ -72,22 +73,6 @@ pub enum WireType {
     Bytes = 2,
     /// Four bytes, little end first.
     Fixed32 = 5,
-}
-
-/// Appends a variable-length integer.
-#[inline]
-pub fn put_varint(buf: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        buf.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    buf.push(value as u8);
-}
-
-/// The number of bytes that [`put_varint`] writes: 1 to 10.
-#[inline]
-pub const fn varint_len(value: u64) -> usize {
-    (((value | 1).ilog2() * 9 + 73) / 64) as usize
 }
 
 /// Maps a signed integer so that small magnitudes are short: protobuf's `sint32` and `sint64`.

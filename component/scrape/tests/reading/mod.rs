@@ -94,33 +94,28 @@ fn show_histogram(value: Flavour<'_>) -> String {
         let spans: Vec<String> = spans.iter().map(|span| format!("{}:{}", span.offset, span.length)).collect();
         spans.join(",")
     };
+    // The two have the same fields by name, and no type in common.
+    macro_rules! show {
+        ($kind:literal, $h:ident, $buckets:ident) => {
+            format!(
+                "{} schema={} zero={}/{} count={} sum={} +[{}]{:?} -[{}]{:?} {:?}",
+                $kind,
+                $h.schema,
+                $h.zero_count,
+                $h.zero_threshold,
+                $h.count,
+                f64::from_bits($h.sum_bits),
+                spans($h.positive.spans),
+                $h.positive.$buckets,
+                spans($h.negative.spans),
+                $h.negative.$buckets,
+                $h.reset_hint
+            )
+        };
+    }
     match value {
-        Flavour::Integer(h) => format!(
-            "int schema={} zero={}/{} count={} sum={} +[{}]{:?} -[{}]{:?} {:?}",
-            h.schema,
-            h.zero_count,
-            h.zero_threshold,
-            h.count,
-            f64::from_bits(h.sum_bits),
-            spans(h.positive.spans),
-            h.positive.deltas,
-            spans(h.negative.spans),
-            h.negative.deltas,
-            h.reset_hint
-        ),
-        Flavour::Float(h) => format!(
-            "float schema={} zero={}/{} count={} sum={} +[{}]{:?} -[{}]{:?} {:?}",
-            h.schema,
-            h.zero_count,
-            h.zero_threshold,
-            h.count,
-            f64::from_bits(h.sum_bits),
-            spans(h.positive.spans),
-            h.positive.counts,
-            spans(h.negative.spans),
-            h.negative.counts,
-            h.reset_hint
-        ),
+        Flavour::Integer(h) => show!("int", h, deltas),
+        Flavour::Float(h) => show!("float", h, counts),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Histograms and summaries: several samples a point, or one native histogram.
 
 use steadyline_prometheus::NativeHistogram;
-use steadyline_prometheus::native::{Exponential, Native, Refusal, Side};
+use steadyline_prometheus::native::{Exponential, Native, Refusal};
 use steadyline_prometheus::values::{STALE_NAN_BITS, put_bound, sample_bits};
 use steadyline_telemetry::metrics::{ExponentialHistogramView, HistogramView, SummaryView};
 use steadyline_telemetry::{Metrics, NumberKind, Point};
@@ -202,15 +202,7 @@ fn sum_bits(is_stale: bool, sum: Option<f64>) -> Option<u64> {
 }
 
 fn convert<'n>(native: &'n mut Native, view: &ExponentialHistogramView<'_>) -> Result<NativeHistogram<'n>, Loss> {
-    let point = Exponential {
-        scale: view.scale,
-        count: view.count,
-        sum: view.sum,
-        zero_count: view.zero_count,
-        zero_threshold: view.zero_threshold,
-        positive: Side { offset: view.positive.offset, counts: &view.positive.counts },
-        negative: Side { offset: view.negative.offset, counts: &view.negative.counts },
-    };
+    let point = Exponential::of(view);
     native.convert(&point).map_err(|refusal| match refusal {
         Refusal::TooCoarse(_) => Loss::HistogramTooCoarse,
         Refusal::NoSum => Loss::NoSum,

@@ -1,10 +1,8 @@
 //! Points that cannot be sent: each is counted under a reason, and each reason is logged once per interval with an example.
 
-use std::time::Duration;
+use steadyline_component::losses;
 
-use steadyline_component::Tally;
-
-/// Why a point is not sent. The discriminants index [`Losses`].
+/// Why a point is not sent. In the order of [`losses::Loss::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// It is no data, but a confirmation by its source.
@@ -39,30 +37,30 @@ pub(crate) enum Loss {
     SeriesTooLarge,
 }
 
-const COUNT: usize = Loss::SeriesTooLarge as usize + 1;
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+impl losses::Loss for Loss {
+    const ALL: &'static [Loss] = &[
+        Loss::Confirmation,
+        Loss::NoTimestamp,
+        Loss::NoValue,
+        Loss::Delta,
+        Loss::NoTemporality,
+        Loss::MalformedHistogram,
+        Loss::MalformedSummary,
+        Loss::NativeHistogram,
+        Loss::HistogramTooCoarse,
+        Loss::NoSum,
+        Loss::NoName,
+        Loss::IllegalName,
+        Loss::IllegalLabelName,
+        Loss::LabelCollision,
+        Loss::SeriesTooLarge,
+    ];
 
-const ALL: [Loss; COUNT] = [
-    Loss::Confirmation,
-    Loss::NoTimestamp,
-    Loss::NoValue,
-    Loss::Delta,
-    Loss::NoTemporality,
-    Loss::MalformedHistogram,
-    Loss::MalformedSummary,
-    Loss::NativeHistogram,
-    Loss::HistogramTooCoarse,
-    Loss::NoSum,
-    Loss::NoName,
-    Loss::IllegalName,
-    Loss::IllegalLabelName,
-    Loss::LabelCollision,
-    Loss::SeriesTooLarge,
-];
+    fn index(self) -> usize {
+        self as usize
+    }
 
-impl Loss {
-    /// The word for counters.
-    pub(crate) fn reason(self) -> &'static str {
+    fn reason(self) -> &'static str {
         match self {
             Loss::Confirmation => "confirmation",
             Loss::NoTimestamp => "no_timestamp",
@@ -82,6 +80,15 @@ impl Loss {
         }
     }
 
+    fn is_told(self) -> bool {
+        self != Loss::Confirmation
+    }
+}
+
+// None is missing in the list.
+const _: () = assert!(<Loss as losses::Loss>::ALL.len() == Loss::SeriesTooLarge as usize + 1);
+
+impl Loss {
     /// What to do about it, for the log.
     fn advice(self) -> &'static str {
         match self {
@@ -110,39 +117,10 @@ impl Loss {
 }
 
 /// Counts by reason for one batch, and when each reason was last logged.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
-    counts: [u64; COUNT],
-    examples: [String; COUNT],
-    logged: [Option<Duration>; COUNT],
-}
+pub(super) type Losses = losses::Losses<Loss>;
 
-impl Losses {
-    /// Counts `points` of the metric `name`.
-    pub(super) fn add(&mut self, loss: Loss, points: u64, name: &str) {
-        let at = loss as usize;
-        if self.counts[at] == 0 {
-            self.examples[at].clear();
-            self.examples[at].push_str(name);
-        }
-        self.counts[at] += points;
-    }
-
-    /// Enters the batch's counts into the books and logs what was not logged for a while. `now` is monotonic time.
-    pub(super) fn settle(&mut self, tally: &Tally, now: Duration) {
-        for loss in ALL {
-            let at = loss as usize;
-            let count = std::mem::take(&mut self.counts[at]);
-            if count == 0 {
-                continue;
-            }
-            tally.dropped(loss.reason(), count);
-            let is_due = self.logged[at].is_none_or(|last| now.saturating_sub(last) >= LOG_INTERVAL);
-            if is_due && loss != Loss::Confirmation {
-                self.logged[at] = Some(now);
-                let (metric, advice) = (&self.examples[at], loss.advice());
-                tracing::warn!(reason = loss.reason(), points = count, metric, "points cannot be sent: {advice}");
-            }
-        }
-    }
+/// The log's line for a reason.
+pub(super) fn warn(loss: Loss, points: u64, metric: &str) {
+    use losses::Loss as _;
+    tracing::warn!(reason = loss.reason(), points, metric, "points cannot be sent: {}", loss.advice());
 }

@@ -280,7 +280,7 @@ impl RemoteWriteEncoder {
     }
 
     fn settle(&mut self, tally: &Tally) {
-        self.losses.settle(tally, self.clock.now().mono);
+        self.losses.settle(tally, self.clock.now().mono, losses::warn);
         let counts = std::mem::take(&mut self.counts);
         tally.merged(counts.merged);
         tally.created("histogram", counts.histogram);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
+use steadyline_component::storage::{self, Patience};
 use steadyline_component::{Area, Change, Host, Now, StartError, StorageError};
 use steadyline_telemetry::{NumberKind, Temporality};
 use tokio::sync::mpsc;
@@ -123,15 +124,13 @@ impl LastValue {
             "Times that state could not be written; it is tried again.",
             &[],
         );
+        let kept = storage::Kept { what: "the state", is: "is" };
         let writer = Writer {
             area,
             clock: host.clock.clone(),
-            shutdown: host.shutdown.clone(),
+            patience: Patience::new(kept, self.id.clone(), host, failures),
             secret: Secret::kept(*self.secret.bytes()),
             shared: Arc::clone(shared),
-            failures,
-            id: self.id.clone(),
-            told: None,
         };
         tokio::spawn(writer.run(inbox));
         jobs

@@ -1,10 +1,11 @@
 //! The task that writes: one job after another, the mark ahead of what is sent, and patience while storage fails.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use steadyline_component::{Area, Change, Clock, Instrument, Shutdown, StorageError};
+use steadyline_component::storage::Patience;
+use steadyline_component::{Area, Change, Clock, StorageError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::record::sealed;
@@ -16,10 +17,6 @@ use crate::identity::Secret;
 pub(super) const MARK: &[u8] = b"2";
 /// How far the mark runs ahead of the clock: half as long again as until it is written anew.
 const LEAD_MS: u64 = PERIOD.as_millis() as u64 * 3 / 2;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How often a failure that lasts is told.
-const TELLING: Duration = Duration::from_secs(60);
 
 /// What to write.
 #[derive(Debug, Default)]
@@ -46,14 +43,9 @@ impl Job {
 pub(super) struct Writer {
     pub area: Arc<dyn Area>,
     pub clock: Clock,
-    pub shutdown: Shutdown,
+    pub patience: Patience,
     pub secret: Secret,
     pub shared: Arc<Shared>,
-    pub failures: Arc<Instrument>,
-    /// The component's id, for logs.
-    pub id: String,
-    /// When a failure was told last.
-    pub told: Option<Duration>,
 }
 
 impl Writer {
@@ -108,29 +100,11 @@ impl Writer {
 
     /// Writes a job, however long that takes; an error if it never will.
     async fn write(&mut self, job: Job) -> Result<(), StorageError> {
-        let (mut pause, mut is_last) = (FIRST_PAUSE, false);
         loop {
-            let Err(error) = self.try_write(&job).await else {
-                if self.told.take().is_some() {
-                    tracing::info!(component = %self.id, "the state is kept again");
-                }
-                return Ok(());
-            };
-            self.failures.add(1.0);
-            if !error.retryable {
-                tracing::error!(component = %self.id, %error, "the state is not kept any more until the next start");
-                return Err(error);
+            let attempt = self.try_write(&job).await;
+            if let ControlFlow::Break(end) = self.patience.after(attempt).await {
+                return end;
             }
-            self.tell(&error);
-            if is_last {
-                return Err(error);
-            }
-            tokio::select! {
-                () = self.clock.sleep(pause) => {}
-                // Once more, and that is it.
-                () = self.shutdown.wait() => is_last = true,
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -148,13 +122,5 @@ impl Writer {
             self.area.commit(chunk.to_vec()).await?;
         }
         Ok(())
-    }
-
-    fn tell(&mut self, error: &StorageError) {
-        let now = self.clock.now().mono;
-        if self.told.is_none_or(|told| now.saturating_sub(told) >= TELLING) {
-            self.told = Some(now);
-            tracing::warn!(component = %self.id, %error, "the state cannot be kept for now; it is tried again");
-        }
     }
 }

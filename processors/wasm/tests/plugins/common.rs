@@ -1,23 +1,16 @@
 //! A processor under test.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use steadyline_component::telemetry::Signal;
 use steadyline_component::testkit::ProcessorHarness;
 use steadyline_processor_wasm::WasmFactory;
-use steadyline_wasm::testkit::plugin;
+pub(crate) use steadyline_wasm::testkit::probe;
 
 /// Compiled once for all tests.
 pub(crate) fn cache() -> &'static str {
     static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
     CACHE.get_or_init(|| tempfile::tempdir().unwrap()).path().to_str().unwrap()
-}
-
-/// The plugin that does what its config says.
-pub(crate) fn probe() -> &'static str {
-    static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    PROBE.get_or_init(|| plugin("probe")).to_str().unwrap()
 }
 
 /// A slow machine compiles within the first call of a test.
@@ -32,9 +25,4 @@ pub(crate) fn harness(what: &str, rest: &str) -> ProcessorHarness {
 
 pub(crate) fn harness_for(signal: Signal, what: &str, rest: &str) -> ProcessorHarness {
     ProcessorHarness::for_signal::<WasmFactory>(signal, &yaml(&format!("{{do: {what}}}"), rest))
-}
-
-/// How much of a reason was dropped.
-pub(crate) fn dropped(harness: &ProcessorHarness, reason: &str) -> u64 {
-    harness.tally.balance().dropped.get(reason).copied().unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use steadyline_component::testkit::{MemoryStorage, TestExtensions, create_with};
 use steadyline_component::{Batch, Board, Clock, Data, Extension, Header, Host, Meter, PassEnd, Shutdown, Tally, Work};
 use steadyline_processor_wasm::WasmFactory;
 
-use crate::common::{dropped, harness, yaml};
+use crate::common::{harness, yaml};
 
 const THREE: &str = "a{n=\"1\",old=\"x\"} 1 @60\na{n=\"2\"} 2.5 @60\ncounter b{n=\"3\"} 3 @60";
 
@@ -34,7 +34,7 @@ fn what_plugins_say_is_done() {
         let mut harness = harness(what, "");
         assert_eq!(harness.push(THREE), expected, "{what}");
         let all = 3 - expected.len().min(3) as u64;
-        assert_eq!(dropped(&harness, "plugin"), all, "{what}");
+        assert_eq!(harness.dropped("plugin"), all, "{what}");
     }
 }
 
@@ -56,7 +56,7 @@ fn only_metrics_that_are_named_are_shown_and_others_cost_no_call() {
     let mut harness = harness("drop", "metrics: [a, 'c.*']");
     let lines = harness.push("a 1 @60\nab 2 @60\nc.d 3 @60\nb 4 @60");
     assert_eq!(lines, ["ab 2 @60", "b 4 @60"]);
-    assert_eq!(dropped(&harness, "plugin"), 2);
+    assert_eq!(harness.dropped("plugin"), 2);
     // It would break off, were it called.
     let mut harness = crate::common::harness("trap", "metrics: [a]\non_error: drop");
     assert_eq!(harness.push("b 1 @60"), ["b 1 @60"]);

@@ -6,7 +6,7 @@ use steadyline_component::testkit::{TestExtensions, create_with, metrics};
 use steadyline_component::{Batch, Board, Clock, Host, Meter, Shutdown, Tally, Work};
 use steadyline_processor_wasm::WasmFactory;
 
-use crate::common::{dropped, harness, yaml};
+use crate::common::{harness, yaml};
 
 /// What it does; what else config says; the reason.
 const CASES: [(&str, &str, &str); 15] = [
@@ -39,7 +39,7 @@ fn a_batch_passes_whole_or_is_dropped_under_the_reason() {
         assert_eq!(pass.tally.balance().dropped.values().sum::<u64>(), 0, "{what}");
         let mut drop = harness(what, &format!("on_error: drop\n{rest}"));
         assert!(drop.push(POINTS).is_empty(), "{what}");
-        assert_eq!(dropped(&drop, reason), 2, "{what}: {:?}", drop.tally.balance());
+        assert_eq!(drop.dropped(reason), 2, "{what}: {:?}", drop.tally.balance());
     }
 }
 
@@ -49,10 +49,10 @@ fn one_that_fails_again_and_again_is_left_alone_and_tried_again() {
     for _ in 0..5 {
         harness.push(POINTS);
     }
-    assert_eq!((dropped(&harness, "trap"), dropped(&harness, "not_started")), (4, 6));
+    assert_eq!((harness.dropped("trap"), harness.dropped("not_started")), (4, 6));
     harness.clock.advance(Duration::from_secs(2));
     harness.push(POINTS);
-    assert_eq!((dropped(&harness, "trap"), dropped(&harness, "not_started")), (6, 6));
+    assert_eq!((harness.dropped("trap"), harness.dropped("not_started")), (6, 6));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use steadyline_component::telemetry::{Limits, Opaque, Signal};
 use steadyline_component::{Batch, Data, Header};
 
-use crate::common::{dropped, harness_for};
+use crate::common::harness_for;
 
 /// A request of two log records: resource, scope, records.
 const TWO: [u8; 12] = [0x0a, 0x0a, 0x12, 0x08, 0x12, 0x02, 0x10, 0x09, 0x12, 0x02, 0x10, 0x0a];
@@ -39,6 +39,6 @@ fn what_fails_goes_the_way_of_on_error() {
         assert_eq!(pass.batches[0].items(), 2, "{what}");
         let mut drop = harness_for(Signal::Logs, what, "on_error: drop");
         drop.push_batch(batch(Signal::Logs));
-        assert_eq!((drop.batches.len(), dropped(&drop, reason)), (0, 2), "{what}");
+        assert_eq!((drop.batches.len(), drop.dropped(reason)), (0, 2), "{what}");
     }
 }

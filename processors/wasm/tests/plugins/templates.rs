@@ -6,7 +6,7 @@ use steadyline_component::testkit::{ProcessorHarness, create};
 use steadyline_processor_wasm::WasmFactory;
 use steadyline_wasm::testkit::{plugin, python_plugin};
 
-use crate::common::{cache, dropped};
+use crate::common::cache;
 
 fn tells_queues_apart(component: &Path) {
     let yaml = |config: &str| {
@@ -21,10 +21,10 @@ fn tells_queues_apart(component: &Path) {
         harness.push("a{queue=\"mail\"} 1 @60\na{queue=\"sms\"} 2 @60\na{queue=\"test\"} 3 @60\na{other=\"x\"} 4 @60");
     let plain: Vec<String> = lines.iter().map(|line| line.replace('"', "")).collect();
     assert_eq!(plain, ["a{queue=mail,critical=true} 1 @60", "a{queue=sms,critical=false} 2 @60", "a{other=x} 4 @60"]);
-    assert_eq!(dropped(&harness, "plugin"), 1);
+    assert_eq!(harness.dropped("plugin"), 1);
     let mut harness = ProcessorHarness::new::<WasmFactory>(&yaml("[wrong]"));
     assert!(harness.push("a 1 @60").is_empty());
-    assert_eq!(dropped(&harness, "not_started"), 1);
+    assert_eq!(harness.dropped("not_started"), 1);
     assert!(create::<WasmFactory>(&yaml("{}")).is_ok());
 }
 

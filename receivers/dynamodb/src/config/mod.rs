@@ -1,16 +1,10 @@
-//! The receiver's config: what is read, how often, and what is made of it.
+//! The receiver's own keys: what is read, and how often. What is made of it stands beside them, as `MappingConfig`.
 
 mod query;
-
-use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use steadyline_component::config::{ComponentId, Duration};
-
-use steadyline_mapping::config::{
-    AggregateConfig, DEFAULT_MAX_LABEL_BYTES, Labels, MappingConfig, MetricConfig, OnNull, Subject,
-};
 
 pub use query::{QueryConfig, QueryValue};
 
@@ -50,33 +44,8 @@ pub struct Config {
     /// How often a page is tried before the poll fails; throttled pages are tried until the poll's time is over.
     #[schemars(range(min = 1, max = 10))]
     pub max_attempts: u32,
-    /// A CEL condition; items for which it is not true give nothing. Absent attributes are null in it, never an error.
-    #[serde(rename = "where")]
-    pub filter: Option<String>,
-    /// The labels that say which entity an item is. They are on every metric, must not change while the entity exists, and every per-item metric needs
-    /// them.
-    pub identity: Labels,
-    /// Constant resource attributes, such as the environment.
-    pub resource: BTreeMap<String, String>,
-    /// Labels of every per-item metric besides identity. A label whose value changes forks the line: what changes belongs into an `info` metric.
-    pub attributes: Labels,
-    /// The metrics made from every item.
-    pub metrics: Vec<MetricConfig>,
-    /// The metrics made from all items together, sent only after a complete pass.
-    pub aggregates: Vec<AggregateConfig>,
-    /// Which of two items with the same identity counts: the one for which this CEL expression gives the greater value (numbers, strings, dates as strings).
-    /// Where it does not decide, and without it, the one that comes last in the order of the table's key.
-    pub prefer: Option<String>,
-    /// What becomes of a point whose value is null because an attribute is absent or NULL.
-    pub on_null: OnNull,
-    /// Named lists, for `count_of` and, as `lists.<name>`, in expressions.
-    pub lists: BTreeMap<String, Vec<String>>,
     /// The table's key attributes, partition key first. Learned from the table if not given; needed where the table may not be described.
     pub key: Vec<String>,
-    /// The longest value of a label, in bytes; longer ones are cut and counted. An identity that is longer is skipped, as cutting it could make two
-    /// entities one.
-    #[schemars(range(min = 1))]
-    pub max_label_bytes: usize,
 }
 
 impl Default for Config {
@@ -96,17 +65,7 @@ impl Default for Config {
             attempt_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(20),
             max_attempts: 3,
-            filter: None,
-            identity: Labels::new(),
-            resource: BTreeMap::new(),
-            attributes: Labels::new(),
-            metrics: Vec::new(),
-            aggregates: Vec::new(),
-            prefer: None,
-            on_null: OnNull::default(),
-            lists: BTreeMap::new(),
             key: Vec::new(),
-            max_label_bytes: DEFAULT_MAX_LABEL_BYTES,
         }
     }
 }
@@ -123,23 +82,6 @@ pub struct ReadBudget {
 }
 
 impl Config {
-    /// What is made of the items.
-    pub fn mapping(&self) -> MappingConfig {
-        MappingConfig {
-            subject: Subject::Entities,
-            filter: self.filter.clone(),
-            identity: self.identity.clone(),
-            resource: self.resource.clone(),
-            attributes: self.attributes.clone(),
-            metrics: self.metrics.clone(),
-            aggregates: self.aggregates.clone(),
-            prefer: self.prefer.clone(),
-            on_null: self.on_null,
-            lists: self.lists.clone(),
-            max_label_bytes: self.max_label_bytes,
-        }
-    }
-
     /// The table, and the index if one is read, for people.
     pub fn source(&self) -> String {
         match &self.index {

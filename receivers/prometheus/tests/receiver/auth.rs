@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use steadyline_http::testkit::{Backend, Reply, TestCertificates};
+use steadyline_http::testkit::{Backend, ClientFiles, Reply, TestCertificates};
 
 use crate::common::{INTERVAL, Rig, job, target};
 
@@ -147,13 +147,7 @@ async fn tls_with_an_authority_and_a_certificate_of_our_own() {
     let certificates = TestCertificates::new();
     let backend = Backend::start_tls(certificates.server_config(true), |_, _| exposition()).await;
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let (ca, cert) = (file("ca", &certificates.ca), file("cert", &certificates.client.0));
-    let key = file("key", &certificates.client.1);
+    let ClientFiles { ca, cert, key } = certificates.client_files(folder.path());
     let keys =
         format!("scheme: https\ntls_config: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}, min_version: TLS12}}");
     let rig = Rig::start(&job(&backend, &keys)).await;

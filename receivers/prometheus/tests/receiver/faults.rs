@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadyline_http::testkit::{Backend, Reply, nobody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::{INTERVAL, Rig, exposed, job, target};
 
@@ -115,26 +115,35 @@ async fn too_many_targets_all_fail() {
     assert!(backends.iter().all(|backend| backend.requests().is_empty()));
 }
 
-/// A target that sends a head and then `piece` again and again, as long as anybody reads.
-async fn endless(piece: &'static [u8], pause: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+/// A target of which each connection, after its first request, is what `answer` makes of it.
+async fn raw_target<F: Future<Output = ()> + Send + 'static>(
+    answer: impl Fn(TcpStream) -> F + Copy + Send + 'static,
+) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await;
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
-                if stream.write_all(head.as_bytes()).await.is_err() {
-                    return;
-                }
-                while stream.write_all(piece).await.is_ok() {
-                    tokio::time::sleep(pause).await;
-                }
+                let _ = stream.read(&mut [0; 4096]).await;
+                answer(stream).await;
             });
         }
     });
     (address, task)
+}
+
+/// A target that sends a head and then `piece` again and again, as long as anybody reads.
+async fn endless(piece: &'static [u8], pause: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    raw_target(move |mut stream| async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
+        if stream.write_all(head.as_bytes()).await.is_err() {
+            return;
+        }
+        while stream.write_all(piece).await.is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    })
+    .await
 }
 
 fn job_at(address: std::net::SocketAddr, keys: &str) -> String {
@@ -202,20 +211,13 @@ async fn gzip_is_read_and_its_bombs_are_not() {
 
 #[tokio::test]
 async fn a_connection_that_the_target_closes_between_scrapes_costs_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move {
-        // Each connection answers once, takes one more request, and is closed without a word.
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut request = [0; 4096];
-                let _ = stream.read(&mut request).await;
-                let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\na 1\n";
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.read(&mut request).await;
-            });
-        }
-    });
+    // Each connection answers once, takes one more request, and is closed without a word.
+    let (address, task) = raw_target(|mut stream| async move {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\na 1\n";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.read(&mut [0; 4096]).await;
+    })
+    .await;
     let rig = Rig::start(&job_at(address, "")).await;
     for _ in 0..4 {
         assert_eq!(rig.scrape().await[1..], ["a 1", "up 1"]);

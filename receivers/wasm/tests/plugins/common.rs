@@ -1,7 +1,6 @@
 //! A receiver under test.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,18 +11,12 @@ use steadyline_component::{
     Tick,
 };
 use steadyline_receiver_wasm::WasmFactory;
-use steadyline_wasm::testkit::plugin;
+pub(crate) use steadyline_wasm::testkit::probe;
 
 /// Compiled once for all tests, but for those that are about that.
 pub(crate) fn cache() -> &'static str {
     static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
     CACHE.get_or_init(|| tempfile::tempdir().unwrap()).path().to_str().unwrap()
-}
-
-/// The plugin that does what its config says.
-pub(crate) fn probe() -> &'static str {
-    static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    PROBE.get_or_init(|| plugin("probe")).to_str().unwrap()
 }
 
 pub(crate) struct Made {
