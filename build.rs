@@ -2,11 +2,15 @@
 //! nothing is asked of it.
 //!
 //! - Functions that came out the same, of which generic code has many, are kept once.
-//! - `STEADYLINE_LINK_ORDER` names a file with the functions to lay out first; `deploy/link-order.sh` makes one.
+//! - What runs at start and while nothing happens is laid out side by side, in the order of `link/x86_64.order`, which
+//!   `link/record.sh` records. Names that are not there are passed over: another compiler or other dependencies cost
+//!   resident memory and nothing else.
+
+const ORDER: &str = "link/x86_64.order";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=STEADYLINE_LINK_ORDER");
+    println!("cargo:rerun-if-changed={ORDER}");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let other_linker = ["linker=", "fuse-ld", "linker-features"].iter().any(|word| flags.contains(word));
@@ -15,8 +19,9 @@ fn main() {
         return;
     }
     println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
-    if let Some(order) = std::env::var("STEADYLINE_LINK_ORDER").ok().filter(|order| !order.is_empty()) {
-        println!("cargo:rerun-if-changed={order}");
+    let order = std::path::absolute(ORDER).ok().filter(|order| order.exists());
+    // A comma would end the argument.
+    if let Some(order) = order.as_ref().and_then(|order| order.to_str()).filter(|order| !order.contains(',')) {
         println!("cargo:rustc-link-arg-bins=-Wl,--symbol-ordering-file={order},--no-warn-symbol-ordering");
     }
 }
